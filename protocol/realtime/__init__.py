@@ -1,0 +1,4 @@
+"""The OpenAI / Azure OpenAI Realtime wire: events, items, sessions, responses, usage and their codec.
+
+GA names are canonical.
+"""

@@ -1,0 +1,169 @@
+"""Frames to events and back. Decodes audio frames only as far as their head; the audio's bytes stay as they came.
+
+Every failure to decode is an ``InvalidEvent`` whose detail is the error the service itself would send
+(reference: the services' error codes ``invalid_json``, ``invalid_event``, ``invalid_value``, ``invalid_type`` and
+``missing_required_parameter``).
+"""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from protocol.realtime.client_events import CLIENT_EVENTS, EVENT_ID_MAX_CHARS, ClientEvent
+from protocol.realtime.server_events import SERVER_EVENTS, ErrorDetail, ServerEvent
+
+_INVALID_REQUEST = "invalid_request_error"
+# How msgspec words its complaints; a test notices when it changes its words.
+_MISSING = re.compile(r"missing required field `([^`]+)`(?: - at `([^`]+)`)?")
+_QUOTE = ord('"')
+_AT = re.compile(r" - at `([^`]+)`$")
+
+
+class InvalidEvent(Exception):  # noqa: N818 - it names what came, the error to send is in ``detail``
+    """A frame that is no event the receiver accepts; ``detail`` is the service's error for it."""
+
+    def __init__(self, detail: ErrorDetail) -> None:
+        super().__init__(detail.message)
+        self.detail = detail
+
+
+class Head(msgspec.Struct):
+    """The fields that place a frame without reading its contents. ``audio`` and ``delta`` are undecoded JSON."""
+
+    type: str
+    event_id: str | None = None
+    response_id: str | None = None
+    item_id: str | None = None
+    content_index: int = 0
+    audio: msgspec.Raw | UnsetType = UNSET
+    delta: msgspec.Raw | UnsetType = UNSET
+
+
+class _Type(msgspec.Struct):
+    type: Any = UNSET
+    event_id: Any = None
+
+
+_head_decoder = msgspec.json.Decoder(Head)
+_type_decoder = msgspec.json.Decoder(_Type)
+_client_decoders = {name: msgspec.json.Decoder(event) for name, event in CLIENT_EVENTS.items()}
+_server_decoders = {name: msgspec.json.Decoder(event) for name, event in SERVER_EVENTS.items()}
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: object) -> bytes:
+    """The JSON text frame of an event struct or a plain object, as UTF-8."""
+    return _encoder.encode(event)
+
+
+def base64_size(raw: msgspec.Raw | UnsetType) -> int:
+    """Bytes that an undecoded JSON base64 string holds, without decoding it; 0 when it is absent or no string."""
+    if raw is UNSET:
+        return 0
+    view = memoryview(raw)
+    if len(view) < 2 or view[0] != _QUOTE:
+        return 0
+    padding = bytes(view[-3:-1]).count(b"=")
+    return (len(view) - 2) * 3 // 4 - padding
+
+
+def read_head(frame: bytes) -> Head:
+    """The head of a frame from either side.
+
+    Raises:
+        InvalidEvent: the frame is no JSON object, or has no string ``type``.
+    """
+    try:
+        return _head_decoder.decode(frame)
+    except msgspec.ValidationError:
+        return _read_odd_head(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent(_detail("invalid_json", f"The frame is not valid JSON: {error}")) from None
+
+
+def _read_odd_head(frame: bytes) -> Head:
+    """A head whose lesser fields have unexpected types: the type alone decides what becomes of the frame."""
+    try:
+        odd = _type_decoder.decode(frame)
+    except (msgspec.ValidationError, RecursionError):
+        raise InvalidEvent(_detail("invalid_event", "An event must be a JSON object.")) from None
+    event_id = odd.event_id if isinstance(odd.event_id, str) else None
+    if odd.type is UNSET:
+        raise InvalidEvent(
+            _detail("missing_required_parameter", "Missing required parameter: 'type'.", "type", event_id)
+        )
+    if not isinstance(odd.type, str):
+        raise InvalidEvent(_detail("invalid_type", "Invalid type for 'type': expected a string.", "type", event_id))
+    return Head(type=odd.type, event_id=event_id)
+
+
+def decode_client(frame: bytes, head: Head) -> ClientEvent:
+    """A client's event, typed. Unknown fields are left out of the struct.
+
+    Raises:
+        InvalidEvent: with the service's own error for an unknown type, a wrong type or a missing field.
+    """
+    decoder = _client_decoders.get(head.type)
+    if decoder is None:
+        supported = ", ".join(f"'{name}'" for name in CLIENT_EVENTS)
+        raise InvalidEvent(
+            _detail(
+                "invalid_value",
+                f"Invalid value: '{head.type[:100]}'. Supported values are: {supported}.",
+                "type",
+                head.event_id,
+            )
+        )
+    event = _decode(decoder, frame, head)
+    if isinstance(event.event_id, str) and len(event.event_id) > EVENT_ID_MAX_CHARS:
+        message = f"Invalid 'event_id': at most {EVENT_ID_MAX_CHARS} characters."
+        raise InvalidEvent(_detail("invalid_value", message, "event_id", None))
+    return event
+
+
+def decode_server(frame: bytes, head: Head) -> ServerEvent | None:
+    """The service's event, typed; None for a type that this protocol version does not know.
+
+    Raises:
+        InvalidEvent: a known type whose fields do not fit. A relay passes such a frame on unread.
+    """
+    decoder = _server_decoders.get(head.type)
+    return None if decoder is None else _decode(decoder, frame, head)
+
+
+_E = TypeVar("_E")
+
+
+def _decode(decoder: msgspec.json.Decoder[_E], frame: bytes, head: Head) -> _E:
+    try:
+        return decoder.decode(frame)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(detail_of(error, head.event_id)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent(_detail("invalid_json", f"The frame is not valid JSON: {error}")) from None
+
+
+def detail_of(error: msgspec.ValidationError, event_id: str | None = None) -> ErrorDetail:
+    """The service's error for what msgspec found wrong, with the dotted path as ``param``."""
+    text = str(error)
+    if missing := _MISSING.search(text):
+        param = _dotted(missing[2], missing[1])
+        return _detail("missing_required_parameter", f"Missing required parameter: '{param}'.", param, event_id)
+    at = _AT.search(text)
+    path = _dotted(at[1]) if at else None
+    said = _AT.sub("", text).replace("`", "'")
+    is_type = said.startswith("Expected") and ", got" in said
+    code, what = ("invalid_type", "Invalid type") if is_type else ("invalid_value", "Invalid value")
+    where = f" for '{path}'" if path else ""
+    return _detail(code, f"{what}{where}: {said}.", path, event_id)
+
+
+def _dotted(path: str | None, field: str | None = None) -> str:
+    inner = (path or "$").removeprefix("$").removeprefix(".")
+    return ".".join(part for part in (inner, field) if part)
+
+
+def _detail(code: str, message: str, param: str | None = None, event_id: str | None = None) -> ErrorDetail:
+    return ErrorDetail(type=_INVALID_REQUEST, code=code, message=message, param=param, event_id=event_id)
