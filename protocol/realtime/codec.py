@@ -21,7 +21,7 @@ _QUOTE = ord('"')
 _AT = re.compile(r" - at `([^`]+)`$")
 
 
-class InvalidEvent(Exception):  # noqa: N818 - it names what came, the error to send is in ``detail``
+class InvalidEvent(Exception):
     """A frame that is no event the receiver accepts; ``detail`` is the service's error for it."""
 
     def __init__(self, detail: ErrorDetail) -> None:

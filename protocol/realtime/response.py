@@ -54,7 +54,7 @@ class Response(Wire, kw_only=True):
     status: str
     status_details: StatusDetails | None = None
     output: list[Item] = []
-    conversation_id: str | None = None
+    conversation_id: Maybe[str | None] = UNSET
     output_modalities: Maybe[list[str]] = UNSET
     max_output_tokens: Maybe[int | str] = UNSET
     audio: Maybe[Any] = UNSET

@@ -1,0 +1,103 @@
+"""The extension events of ``/ws`` and ``?extensions=avatar``, both directions. Knows nothing of when they are sent."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from protocol.realtime.base import UNSET, Maybe, Wire
+from protocol.realtime.client_events import ClientEvent
+from protocol.realtime.server_events import ServerEvent
+
+State = Literal["listening", "thinking", "searching", "speaking", "reconnecting", "degraded", "ending"]
+
+
+class SessionInit(msgspec.Struct, kw_only=True):
+    """The first frame of ``/ws``. ``type`` may be left out; ``api_key`` is another name of ``token``."""
+
+    type: Literal["session.init"] = "session.init"
+    kb_id: Maybe[str | None] = UNSET
+    token: Maybe[str | None] = UNSET
+    api_key: Maybe[str | None] = UNSET
+    dialect: Maybe[str | None] = UNSET
+    resume: Maybe[Any] = UNSET
+
+    @property
+    def credential(self) -> str | None:
+        """The credential in the frame, by either of its names."""
+        return self.token or self.api_key or None
+
+
+class AvatarPlayback(ClientEvent, tag="avatar.playback", kw_only=True):
+    """What the person has really heard of an item: ``played_ms`` from the start of the item's audio."""
+
+    item_id: str
+    content_index: int = 0
+    played_ms: float
+
+
+class ProfileView(Wire, kw_only=True):
+    """What a page may show of a knowledge base's persona."""
+
+    title: str
+    greeting: str
+    voice: str
+    language: str
+    sample_questions: list[str]
+
+
+class AvatarSession(ServerEvent, tag="avatar.session", kw_only=True):
+    """The first event on ``/ws``. ``resume_window_s`` 0: the session ends with its connection."""
+
+    session_id: str
+    kb_id: str
+    profile: ProfileView
+    resume_token: str | None = None
+    resume_window_s: float = 0
+    expires_at: int | None = None
+    recovered: Maybe[bool] = UNSET
+    snapshot: Maybe[Any] = UNSET
+
+
+class AvatarState(ServerEvent, tag="avatar.state", kw_only=True):
+    """What the avatar is doing, for its face."""
+
+    state: State
+    detail: Maybe[str] = UNSET
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage that an answer rests on. ``score`` is comparable within one search only; higher is better."""
+
+    id: str
+    title: str
+    uri: str
+    snippet: str
+    score: float
+
+
+class AvatarCitations(ServerEvent, tag="avatar.citations", kw_only=True):
+    """The passages found for the answer that item ``item_id`` speaks, best first."""
+
+    response_id: str
+    item_id: str
+    sources: list[Source]
+
+
+class AvatarUsage(ServerEvent, tag="avatar.usage", kw_only=True):
+    """Tokens of one answer, hidden tool rounds included. ``cached_tokens`` are a part of the input."""
+
+    response_id: str
+    input_text_tokens: int
+    input_audio_tokens: int
+    input_image_tokens: int
+    cached_tokens: int
+    output_text_tokens: int
+    output_audio_tokens: int
+    total_tokens: int
+
+
+class AvatarGoingAway(ServerEvent, tag="avatar.going_away", kw_only=True):
+    """The server is about to close; connect again within the time given."""
+
+    reason: str
+    reconnect_within_s: float

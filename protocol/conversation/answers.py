@@ -1,0 +1,513 @@
+"""The life of answers: responses of the service, the server tools they call, and the follow-ups that speak the results.
+
+Server tools are invisible to clients. A response is therefore held back until something visible comes of it; one that
+consists of server calls only is never shown, and its follow-up stands in its place with the usage of both. Meanwhile
+the client must take a response to be active. What a session is configured to be is decided next door.
+"""
+
+from collections import OrderedDict, deque
+from typing import Any
+
+import msgspec
+
+from protocol.avatar.events import AvatarCitations, AvatarState, AvatarUsage, Source, State
+from protocol.conversation.actions import Called, Charge, Ignored, Record, RunTool, Said, SetDeadline, ToolResult
+from protocol.conversation.configuration import Configuration
+from protocol.conversation.outlet import Outlet
+from protocol.conversation.turns import Phase, Request, ServerCall, Turn
+from protocol.conversation.visibility import HiddenItems
+from protocol.realtime.codec import encode
+from protocol.realtime.items import Item
+from protocol.realtime.server_events import (
+    Error,
+    ErrorDetail,
+    OutputItemAdded,
+    OutputItemDone,
+    ResponseCreated,
+    ResponseDone,
+)
+from protocol.realtime.usage import Usage
+
+FOLLOW_UP_DEADLINE = "follow_up"
+# Seconds for the service to begin a response it was asked for; captures show well under one.
+FOLLOW_UP_DEADLINE_S = 15.0
+# Responses of one turn that may end in server tool calls; the next one must answer. A model in a loop else spends
+# the operator's money in silence.
+MAX_TOOL_ROUNDS = 5
+# Ended responses remembered, to tell a late or repeated event from a new one.
+ENDED_KEPT = 256
+# Unanswered response.create events remembered; the service answers each with created or an error.
+REQUESTS_KEPT = 64
+
+
+class Answers:
+    """The turn under way, the responses live beside it, and the tool calls in flight."""
+
+    def __init__(
+        self, outlet: Outlet, configuration: Configuration, hidden: HiddenItems, *, avatar_events: bool
+    ) -> None:
+        self._outlet = outlet
+        self._configuration = configuration
+        self._hidden = hidden
+        self._avatar_events = avatar_events
+        self._state: State | None = None
+        self._turn: Turn | None = None
+        self._calls: dict[str, ServerCall] = {}
+        self._requests: deque[Request] = deque()
+        self._out_of_band: set[str] = set()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        # What was found since the last answer; the next message is what rests on it.
+        self._sources: list[Source] = []
+
+    # The client asks
+
+    def ask(self, event: dict[str, Any], event_id: str | None) -> None:
+        """The client's ``response.create``, decoded."""
+        params = event.get("response")
+        params = params if isinstance(params, dict) else None
+        out_of_band = params is not None and params.get("conversation") == "none"
+        turn = self._turn
+        if turn is not None and not out_of_band and turn.phase is not Phase.GENERATING:
+            if turn.active_to_client or turn.client_create is not None:
+                self._refuse_second(turn, event_id)
+                return
+            if turn.phase is Phase.TOOLS:
+                # What the client asks for shall know our tools' results: it stands in for our own follow-up.
+                turn.client_create = encode(event)
+                return
+        self._send_request(event, event_id, out_of_band=out_of_band)
+
+    def _send_request(self, event: dict[str, Any], event_id: str | None, *, out_of_band: bool) -> None:
+        params = event.get("response")
+        if isinstance(params, dict):
+            event = {**event, "response": self._with_tools(params, out_of_band=out_of_band)}
+            params = event["response"]
+        request = Request(event_id or self._outlet.new_event_id(), params, out_of_band, anonymous=event_id is None)
+        self._remember(request)
+        # An error names the request only by event_id, so each has one.
+        self._outlet.send_event({**event, "event_id": request.event_id})
+
+    def _with_tools(self, params: dict[str, Any], *, out_of_band: bool) -> dict[str, Any]:
+        """A response outside the conversation is offered no server tool: nobody would see or speak the result."""
+        tools = params.get("tools")
+        if out_of_band:
+            own = self._configuration.own_tools_of_client if tools is None else tools
+            return {**params, "tools": self._configuration.client_tools(own)} if isinstance(own, list) else params
+        return {**params, "tools": self._configuration.merged_tools(tools)} if isinstance(tools, list) else params
+
+    def _remember(self, request: Request) -> None:
+        self._requests.append(request)
+        while len(self._requests) > REQUESTS_KEPT:
+            self._requests.popleft()
+
+    def _refuse_second(self, turn: Turn, event_id: str | None) -> None:
+        self._outlet.refuse(
+            ErrorDetail(
+                type="invalid_request_error",
+                code="conversation_already_has_active_response",
+                message=f"Conversation already has an active response in progress: {turn.response_id}. "
+                "Wait until the response is finished before creating a new one.",
+                event_id=event_id,
+            )
+        )
+
+    def cancel(self, frame: bytes, response_id: str | None) -> None:
+        """The client's ``response.cancel``."""
+        turn = self._turn
+        if turn is not None and turn.phase is not Phase.GENERATING and response_id in (None, turn.response_id):
+            # Nothing is active upstream while tools run: the answer ends here.
+            known_to_client = turn.active_to_client
+            requested = turn.phase is Phase.REQUESTED
+            self._supersede(turn, "client_cancelled")
+            if known_to_client and not requested:
+                return
+        self._outlet.to_upstream(frame)
+
+    def interrupted(self) -> None:
+        """The user began to speak over the answer: one that waits for tools will not be spoken any more."""
+        turn = self._turn
+        if turn is not None and turn.phase is not Phase.GENERATING:
+            if turn.phase is Phase.REQUESTED:
+                self._outlet.send_event({"type": "response.cancel", "event_id": self._outlet.new_event_id()})
+            self._supersede(turn, "turn_detected")
+
+    # The service answers
+
+    def created(self, frame: bytes, event: ResponseCreated) -> None:
+        """``response.created``."""
+        response = event.response
+        if response.id in self._ended or response.id in self._out_of_band or self._is_live(response.id):
+            self._outlet.do(Ignored("upstream", "response.created", "the response is already known"))
+            return
+        out_of_band = response.conversation_id is None
+        request = self._take_request(out_of_band=out_of_band)
+        if out_of_band:
+            self._out_of_band.add(response.id)
+            self._outlet.to_client(frame)
+            return
+        self._begin(response.id, frame, request)
+
+    def _begin(self, response_id: str, created: bytes, request: Request | None) -> None:
+        turn = self._turn
+        if turn is not None and request is not None and request.turn is turn:
+            self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, None))
+            turn.response_id, turn.created, turn.held = response_id, created, True
+            turn.phase, turn.calls_in_round, turn.client_called = Phase.GENERATING, 0, False
+        else:
+            if turn is not None:
+                self._leave(turn)
+            turn = self._turn = Turn(response_id, request.params if request else None, created)
+            turn.superseded = request is not None and request.turn is not None
+        self._enter("thinking")
+        if self._configuration.show_tools:
+            self._show(turn)
+
+    def _leave(self, turn: Turn) -> None:
+        """Another response began while ``turn`` was not at its end: the service lost one, or the user went on."""
+        if turn.phase is Phase.GENERATING:
+            self._mark_ended(turn.response_id)
+            self._end_for_client(turn, "incomplete", None)
+            self._turn = None
+        else:
+            self._supersede(turn, "turn_detected")
+
+    def done(self, frame: bytes, event: ResponseDone) -> None:
+        """``response.done``."""
+        response = event.response
+        if response.id in self._ended:
+            self._outlet.do(Ignored("upstream", "response.done", "the response has already ended"))
+            return
+        self._mark_ended(response.id)
+        self._outlet.do(Charge(response.id, response.usage, response.status))
+        if response.id in self._out_of_band or (response.conversation_id is None and not self._is_live(response.id)):
+            self._finish_out_of_band(frame, event)
+            return
+        if not self._is_live(response.id):
+            # Seen when a cancel races with creation: an end without a beginning. The client gets both.
+            self._begin(response.id, _created_from(frame, self._outlet.new_event_id()), self._take_request())
+        turn = self._turn
+        if turn is None:
+            raise AssertionError("a response that just began is the current turn")
+        for item in response.output:
+            if self._is_server_call(item):
+                self._call(turn, item)
+        follows = turn.calls_in_round > 0 and response.status == "completed" and not turn.superseded
+        if follows and turn.held:
+            turn.hidden_usage = _sum(turn.hidden_usage, response.usage)
+        elif turn.held and turn.superseded:
+            pass  # the client was told of this turn's end when it was superseded
+        else:
+            self._finish(turn, frame, event)
+        if follows:
+            turn.phase, turn.rounds = Phase.TOOLS, turn.rounds + 1
+            self._follow_up_if_ready(turn)
+        else:
+            self._turn = None
+            self._enter("listening")
+
+    def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
+        self._show(turn)
+        usage = _sum(turn.hidden_usage, event.response.usage)
+        self._outlet.to_client(self._shown_done(frame, event, usage if turn.hidden_usage is not None else None))
+        turn.open_to_client, turn.hidden_usage = False, None
+        if usage is not None and self._avatar_events:
+            self._outlet.announce(_usage_event(event.response.id, usage))
+
+    def _finish_out_of_band(self, frame: bytes, event: ResponseDone) -> None:
+        if event.response.id not in self._out_of_band:
+            self._take_request(out_of_band=True)
+            self._outlet.to_client(_created_from(frame, self._outlet.new_event_id()))
+        self._out_of_band.discard(event.response.id)
+        self._outlet.to_client(self._shown_done(frame, event, None))
+
+    def _shown_done(self, frame: bytes, event: ResponseDone, usage: Usage | None) -> bytes:
+        """``response.done`` without the calls of server tools, and with ``usage`` where that is not the service's."""
+        hides = any(self._is_hidden_call(item) for item in event.response.output)
+        if not hides and usage is None:
+            return frame
+        shown = msgspec.json.decode(frame)
+        response = shown["response"]
+        response["output"] = [item for item in response["output"] if not self._runs_here(item)]
+        if usage is not None:
+            response["usage"] = {**(response["usage"] or {}), **msgspec.to_builtins(usage)}
+        return encode(shown)
+
+    def _runs_here(self, item: dict[str, Any]) -> bool:
+        return item.get("type") == "function_call" and self._configuration.runs_here(item.get("name"))
+
+    def item_added(self, frame: bytes, event: OutputItemAdded) -> None:
+        """``response.output_item.added``."""
+        if self._is_server_call(event.item) and event.item.id and not self._configuration.show_tools:
+            self._hidden.hide(event.item.id)
+            return
+        if not self.passes(event.response_id):
+            return
+        self._outlet.to_client(frame)
+        if self._sources and event.item.type == "message" and self._is_live(event.response_id):
+            sources, self._sources = self._sources, []
+            if self._avatar_events:
+                self._outlet.announce(
+                    AvatarCitations(response_id=event.response_id, item_id=event.item.id or "", sources=sources)
+                )
+
+    def item_done(self, frame: bytes, event: OutputItemDone) -> None:
+        """``response.output_item.done``: the moment to run a server tool."""
+        item = event.item
+        if self._is_server_call(item):
+            if event.response_id in self._out_of_band:
+                self._outlet.do(Record(Called(item.call_id or "", item.name or "", "lost")))
+            elif self._turn is not None and self._is_live(event.response_id):
+                self._call(self._turn, item)
+            if not self._configuration.show_tools:
+                return
+        if not self.passes(event.response_id):
+            return
+        if item.type == "function_call" and self._turn is not None and self._is_live(event.response_id):
+            self._turn.client_called |= not self._is_server_call(item)
+        self._outlet.to_client(frame)
+        if item.type == "message" and (text := item.spoken_text()):
+            self._outlet.do(Record(Said(item.id or "", "assistant", text)))
+
+    def passes(self, response_id: str | None) -> bool:
+        """Whether an event of this response may go to the client; shows the response if it was still held back."""
+        if self._turn is not None and self._is_live(response_id):
+            self._show(self._turn)
+            return True
+        return response_id in self._out_of_band
+
+    def speaking(self) -> None:
+        """Words or sound of the answer go to the client."""
+        self._enter("speaking")
+
+    def listening(self) -> None:
+        """The session is ready for the user."""
+        self._enter("listening")
+
+    def searching(self) -> None:
+        """A tool runs."""
+        self._enter("searching")
+
+    def _is_live(self, response_id: str | None) -> bool:
+        turn = self._turn
+        return turn is not None and turn.phase is Phase.GENERATING and turn.response_id == response_id
+
+    def _show(self, turn: Turn) -> None:
+        if turn.held:
+            turn.held, turn.open_to_client = False, True
+            self._outlet.to_client(turn.created)
+
+    # Server tools
+
+    def _is_server_call(self, item: Item) -> bool:
+        return item.type == "function_call" and self._configuration.runs_here(item.name)
+
+    def _is_hidden_call(self, item: Item) -> bool:
+        return self._is_server_call(item) and not self._configuration.show_tools
+
+    def is_server_call(self, call_id: str | None) -> bool:
+        """Whether this call is answered here, so that nobody else may answer it."""
+        return call_id in self._calls
+
+    def _call(self, turn: Turn, item: Item) -> None:
+        call_id = item.call_id or ""
+        if call_id in self._calls:
+            return
+        if not self._configuration.show_tools and item.id:
+            self._hidden.hide(item.id)
+        if not call_id or (item.status or "completed") != "completed":
+            self._outlet.do(Record(Called(call_id, item.name or "", "lost")))
+            return
+        self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", turn)
+        turn.pending.add(call_id)
+        turn.calls_in_round += 1
+        if item.id:
+            turn.call_items.append(item.id)
+        self._outlet.do(RunTool(call_id, item.name or "", item.arguments or ""))
+        self.searching()
+
+    def result(self, call_id: str, result: ToolResult) -> None:
+        """A tool has finished."""
+        call = self._calls.get(call_id)
+        if call is None or call.answered:
+            self._outlet.do(Ignored("tool", "result", "the call is unknown or already answered"))
+            return
+        call.answered = True
+        item_id = self._outlet.new_item_id()
+        if not self._configuration.show_tools:
+            self._hidden.hide(item_id)
+        create: dict[str, Any] = {
+            "type": "conversation.item.create",
+            "event_id": self._outlet.new_event_id(),
+            "item": {"id": item_id, "type": "function_call_output", "call_id": call_id, "output": result.output},
+        }
+        if call.item_id:
+            # Right behind its call, whatever was said meanwhile: the pair stays together when old items are dropped.
+            create["previous_item_id"] = call.item_id
+        self._outlet.send_event(create)
+        self._outlet.do(Record(Called(call_id, call.name, "answered")))
+        turn = call.turn
+        turn.pending.discard(call_id)
+        turn.call_items.append(item_id)
+        if not turn.superseded:
+            known = {source.id for source in self._sources}
+            self._sources += [source for source in result.sources if source.id not in known]
+        self._follow_up_if_ready(turn)
+
+    def _follow_up_if_ready(self, turn: Turn) -> None:
+        """Asks for the answer once: when every call has its result, and no response is active."""
+        if turn is not self._turn or turn.phase is not Phase.TOOLS or turn.pending or turn.superseded:
+            return
+        if turn.client_called or turn.client_create is not None:
+            # The client asks for what follows: it has, or it will when its own tools are done.
+            self._turn = None
+            if turn.client_create is not None:
+                event = msgspec.json.decode(turn.client_create)
+                self._send_request(event, event.get("event_id"), out_of_band=False)
+            return
+        request = Request(self._outlet.new_event_id(), turn.params, turn=turn)
+        turn.phase = Phase.REQUESTED
+        self._remember(request)
+        event = {"type": "response.create", "event_id": request.event_id}
+        if params := self._follow_up_params(turn):
+            event["response"] = params
+        self._outlet.send_event(event)
+        self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, self._outlet.now + FOLLOW_UP_DEADLINE_S))
+        self._enter("thinking")
+
+    def _follow_up_params(self, turn: Turn) -> dict[str, Any]:
+        params = dict(turn.params or {})
+        if isinstance(params.get("input"), list):
+            # ``input`` replaces the context, so the calls and their results must be named in it.
+            params["input"] = params["input"] + [{"type": "item_reference", "id": id_} for id_ in turn.call_items]
+        if params.get("tool_choice", "auto") not in ("auto", "none") or self._configuration.forces_tools:
+            # Inherited, a forced call would be made again and again.
+            params["tool_choice"] = "auto"
+        if turn.rounds >= MAX_TOOL_ROUNDS:
+            params["tool_choice"] = "none"
+        return params
+
+    # Endings out of the ordinary
+
+    def refused(self, error: ErrorDetail) -> bool:
+        """An error that names one of the requests; True if the client must not see it, for the request was ours."""
+        request = next((request for request in self._requests if request.event_id == error.event_id), None)
+        if request is None:
+            return False
+        self._requests.remove(request)
+        turn = request.turn
+        if turn is None:
+            return False
+        if turn is self._turn and turn.phase is Phase.REQUESTED:
+            self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, None))
+            if error.code == "conversation_already_has_active_response":
+                # The service began a response by itself: the user went on, and that response answers.
+                self._supersede(turn, "turn_detected")
+            else:
+                self._fail(turn, error)
+        return True
+
+    def is_anonymous_request(self, event_id: str | None) -> bool:
+        """Whether this event id was given by us to a client's request that had none."""
+        return any(request.anonymous and request.event_id == event_id for request in self._requests)
+
+    def follow_up_overdue(self) -> None:
+        """The service did not begin the follow-up in time."""
+        turn = self._turn
+        if turn is not None and turn.phase is Phase.REQUESTED:
+            message = f"The service did not answer within {FOLLOW_UP_DEADLINE_S:.0f} seconds."
+            self._fail(turn, ErrorDetail(type="server_error", code="response_timeout", message=message))
+
+    def _fail(self, turn: Turn, error: ErrorDetail) -> None:
+        if turn.active_to_client:
+            self._end_for_client(turn, "failed", {"type": error.type, "code": error.code, "message": error.message})
+        else:
+            self._outlet.announce(Error(error=msgspec.structs.replace(error, event_id=None)))
+        turn.superseded = True
+        self._turn, self._sources = None, []
+        self._enter("listening")
+
+    def _supersede(self, turn: Turn, reason: str) -> None:
+        """The turn's follow-up is not wanted any more; its calls are still answered, for the model's history."""
+        self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, None))
+        turn.superseded = True
+        if turn.active_to_client:
+            self._end_for_client(turn, "cancelled", None, reason)
+        self._turn, self._sources = None, []
+        self._enter("listening")
+
+    def upstream_lost(self) -> None:
+        """The service's connection is gone: whatever the client takes to be active has ended."""
+        if self._turn is not None and self._turn.active_to_client:
+            self._end_for_client(self._turn, "failed", {"type": "server_error", "code": "upstream_lost"})
+        self._turn = None
+        for call in self._calls.values():
+            if not call.answered:
+                call.answered = True
+                self._outlet.do(Record(Called(call.call_id, call.name, "lost")))
+        self._out_of_band.clear()
+        self._requests.clear()
+
+    def _end_for_client(self, turn: Turn, status: str, error: dict[str, Any] | None, reason: str | None = None) -> None:
+        """Ends a response for the client that the service did not end, or that the client never saw begin."""
+        self._show(turn)
+        turn.open_to_client = False
+        event = msgspec.json.decode(turn.created)
+        details: dict[str, Any] = {"type": status}
+        if reason:
+            details["reason"] = reason
+        if error:
+            details["error"] = error
+        event["type"], event["event_id"] = "response.done", self._outlet.new_event_id()
+        event["response"] |= {"status": status, "status_details": details, "output": []}
+        if turn.hidden_usage is not None:
+            event["response"]["usage"] = msgspec.to_builtins(turn.hidden_usage)
+            turn.hidden_usage = None
+        self._outlet.to_client(encode(event))
+
+    # Small things
+
+    def _take_request(self, *, out_of_band: bool = False) -> Request | None:
+        for request in self._requests:
+            if request.out_of_band == out_of_band:
+                self._requests.remove(request)
+                return request
+        return None
+
+    def _mark_ended(self, response_id: str) -> None:
+        self._ended[response_id] = None
+        while len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+
+    def _enter(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
+            if self._avatar_events:
+                self._outlet.announce(AvatarState(state=state))
+
+
+def _sum(first: Usage | None, second: Usage | None) -> Usage | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+def _created_from(done: bytes, event_id: str) -> bytes:
+    """A ``response.created`` for a response of which only the end was seen."""
+    event = msgspec.json.decode(done)
+    event["type"], event["event_id"] = "response.created", event_id
+    event["response"] |= {"status": "in_progress", "status_details": None, "output": [], "usage": None}
+    return encode(event)
+
+
+def _usage_event(response_id: str, usage: Usage) -> AvatarUsage:
+    read, written = usage.input_token_details, usage.output_token_details
+    return AvatarUsage(
+        response_id=response_id,
+        input_text_tokens=read.text_tokens,
+        input_audio_tokens=read.audio_tokens,
+        input_image_tokens=read.image_tokens,
+        cached_tokens=read.cached_tokens,
+        output_text_tokens=written.text_tokens,
+        output_audio_tokens=written.audio_tokens,
+        total_tokens=usage.total_tokens,
+    )

@@ -1,0 +1,106 @@
+"""The upstream session's configuration: ours, what the client may change of it, and what the client is shown.
+
+Works on decoded JSON objects, not structs, so that fields this version does not know survive the passage.
+"""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+# What a browser's credential, and open local access over /ws, may set: what its microphone and speaker need,
+# and how it takes turns. Persona, tools and limits stay the operator's.
+BROWSER_FIELDS: frozenset[str] = frozenset(
+    {"type", "audio.input.format", "audio.output.format", "audio.output.voice", "audio.input.turn_detection"}
+)
+
+
+@dataclass(slots=True)
+class Configuration:
+    """The session configuration of one conversation.
+
+    Attributes:
+        base: our own GA session object, tools excepted; sent first on every upstream connection.
+        server_tools: definitions of the tools that run here, in the wire's form.
+        settable: dotted paths that the client may set; None means everything but the server's tools.
+        show_tools: the client asked to see server tools (``?extensions=tools``).
+        output_bytes_per_ms, input_bytes_per_ms: bytes of a millisecond of audio, in the effective formats.
+        interrupts: speech of the user interrupts the assistant in the effective session.
+        forces_tools: the effective ``tool_choice`` makes every response call a tool.
+        own_tools_of_client: the client's tools in the effective session.
+    """
+
+    base: dict[str, Any]
+    server_tools: list[dict[str, Any]]
+    settable: frozenset[str] | None = None
+    show_tools: bool = False
+    output_bytes_per_ms: int = 48
+    input_bytes_per_ms: int = 48
+    interrupts: bool = True
+    forces_tools: bool = False
+    own_tools_of_client: list[Any] = field(default_factory=list)
+    _tool_names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tool_names = frozenset(str(tool["name"]) for tool in self.server_tools)
+
+    def runs_here(self, tool_name: object) -> bool:
+        """Whether a tool of this name is one of the server's."""
+        return tool_name in self._tool_names
+
+    def opening_session(self) -> dict[str, Any]:
+        """The session object of the first ``session.update`` on a new upstream connection."""
+        return {**copy.deepcopy(self.base), "tools": list(self.server_tools)}
+
+    def admit_update(self, session: dict[str, Any]) -> dict[str, Any]:
+        """The client's session object without what it may not set, and with the server's tools kept in its list."""
+        admitted = session if self.settable is None else _only(session, self.settable)
+        if isinstance(admitted.get("tools"), list):
+            admitted = {**admitted, "tools": self.merged_tools(admitted["tools"])}
+        return admitted
+
+    def merged_tools(self, client_tools: Iterable[Any]) -> list[Any]:
+        """The server's tools and the client's; a client's tool with the name of one of ours is left out."""
+        return [*self.server_tools, *self.client_tools(client_tools)]
+
+    def client_tools(self, tools: Iterable[Any]) -> list[Any]:
+        """The tools of a list that are not the server's."""
+        return [tool for tool in tools if not (isinstance(tool, dict) and self.runs_here(tool.get("name")))]
+
+    def learn(self, session: dict[str, Any]) -> None:
+        """Takes from an effective session what the relay itself goes by: audio formats and interruption."""
+        audio = _mapping(session.get("audio"))
+        source, sink = _mapping(audio.get("input")), _mapping(audio.get("output"))
+        self.input_bytes_per_ms = _bytes_per_ms(source.get("format"))
+        self.output_bytes_per_ms = _bytes_per_ms(sink.get("format"))
+        detection = source.get("turn_detection")
+        self.interrupts = isinstance(detection, dict) and detection.get("interrupt_response") is not False
+        self.forces_tools = session.get("tool_choice", "auto") not in ("auto", "none")
+        tools = session.get("tools")
+        self.own_tools_of_client = self.client_tools(tools) if isinstance(tools, list) else []
+
+    def shown(self, session: dict[str, Any]) -> dict[str, Any]:
+        """An effective session as the client may see it."""
+        if self.show_tools or not isinstance(session.get("tools"), list):
+            return session
+        return {**session, "tools": self.client_tools(session["tools"])}
+
+
+def _only(value: dict[str, Any], paths: frozenset[str], prefix: str = "") -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, inner in value.items():
+        path = prefix + key
+        if path in paths:
+            kept[key] = inner
+        elif isinstance(inner, dict) and (below := _only(inner, paths, path + ".")):
+            kept[key] = below
+    return kept
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _bytes_per_ms(audio_format: Any) -> int:
+    """Reference: 48 bytes a millisecond for PCM16 at 24 kHz, 8 for G.711 at 8 kHz."""
+    return 8 if _mapping(audio_format).get("type") in {"audio/pcmu", "audio/pcma"} else 48

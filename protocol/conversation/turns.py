@@ -1,0 +1,79 @@
+"""A turn: one answer as the client sees it; it may take several responses of the service, with tool calls between."""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.realtime.usage import Usage
+
+
+class Phase(enum.Enum):
+    """Where an answer stands."""
+
+    GENERATING = "generating"  # the service's response is active
+    TOOLS = "tools"  # the response ended; results of server tools are awaited
+    REQUESTED = "requested"  # the follow-up was asked for and has not begun
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """An answer under way.
+
+    Attributes:
+        params: the ``response`` object the client asked with; a follow-up inherits it.
+        response_id: the service's response that is active or was last.
+        created: the frame of ``response.created``.
+        held: ``created`` is kept back until there is something to see.
+        open_to_client: the client knows of a response of this turn that has not ended for it.
+        pending: calls of server tools that have no result yet.
+        calls_in_round: server tool calls of the current response.
+        call_items: items of the turn's server tool calls and their outputs, in order.
+        rounds: how many responses of this turn ended in server tool calls.
+        hidden_usage: usage of responses the client never saw.
+        superseded: the user or the client went on to something else; no follow-up is asked for.
+        client_create: the client's ``response.create`` that waits for our tools' results.
+        client_called: the response also called the client's tools, so the client asks for what follows.
+    """
+
+    response_id: str
+    params: dict[str, Any] | None
+    created: bytes
+    held: bool = True
+    phase: Phase = Phase.GENERATING
+    pending: set[str] = field(default_factory=set)
+    calls_in_round: int = 0
+    call_items: list[str] = field(default_factory=list)
+    rounds: int = 0
+    hidden_usage: Usage | None = None
+    open_to_client: bool = False
+    superseded: bool = False
+    client_called: bool = False
+    client_create: bytes | None = None
+
+    @property
+    def active_to_client(self) -> bool:
+        """Whether the client must take a response to be active: one that is shown, or one that is still hidden."""
+        return self.open_to_client or self.held
+
+
+@dataclass(slots=True)
+class ServerCall:
+    """A call of a server tool. ``turn`` asked for it."""
+
+    call_id: str
+    item_id: str
+    name: str
+    turn: Turn
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class Request:
+    """A ``response.create`` that the service has not answered yet: the client's, or ours for ``turn``."""
+
+    event_id: str
+    params: dict[str, Any] | None
+    out_of_band: bool = False
+    turn: Turn | None = None
+    # The client gave no event_id of its own, so an error must not show ours.
+    anonymous: bool = False
