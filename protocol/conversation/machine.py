@@ -62,6 +62,8 @@ class Conversation:
         self._answers = Answers(self._outlet, configuration, self._hidden, avatar_events=avatar_events)
         self._opening_id: str | None = None
         self._created_event_id: str | None = None
+        self._opening_error = ""
+        self._expired = False
         self._client_calls: set[str] = set()
         self._from_upstream: dict[str, Callable[[bytes, Any], None]] = {
             "session.created": self._session_created,
@@ -131,6 +133,10 @@ class Conversation:
         """The connection to the service is gone, or could not be had, for good."""
         self._outlet.now = now
         self._answers.upstream_lost()
+        if self._expired:
+            reason = EndReason.UPSTREAM_EXPIRED
+        if self._opening_error:
+            message = f"{message} It said: {self._opening_error}"
         self._end(reason, message, "upstream_error")
         return self._outlet.take()
 
@@ -229,7 +235,11 @@ class Conversation:
 
     def _error(self, frame: bytes, event: server.Error) -> None:
         error = event.error
-        if error.event_id is None:
+        if error.event_id is None and self._opening_id is not None:
+            # OpenAI refuses a key or a model with an event before it closes; that is between it and the operator.
+            self._opening_error = error.message
+        elif error.event_id is None:
+            self._expired |= error.code == "session_expired"
             self._outlet.to_client(frame)
         elif error.event_id == self._opening_id:
             message = f"The Realtime service refused this server's session settings: {error.message}"

@@ -1,0 +1,236 @@
+"""The composition root: the only file that names concrete classes and puts them together. Decides nothing else."""
+
+import importlib.metadata
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from protocol.avatar.events import ProfileView
+from protocol.endings import EndReason
+from protocol.errors import ClientFault, OperatorFault
+from server.edge.access import AccessPolicy
+from server.edge.admission import Admission, ClientBounds
+from server.edge.door import Door, DoorLimits, open_listeners
+from server.edge.headers import Headers
+from server.knowledge.base import KnowledgeError, Profile, UnknownKnowledgeBase
+from server.knowledge.catalog import SqliteCatalog
+from server.knowledge.shipped import load_shipped
+from server.knowledge.sqlite import KnowledgeIndex
+from server.lifecycle import Lifecycle
+from server.session.base import Furnishing
+from server.session.registry import SessionRegistry
+from server.settings import Settings
+from server.simulator.service import serve as serve_simulator
+from server.simulator.settings import SimulatorSettings
+from server.telemetry.health import Health
+from server.tools.registry import ToolRegistry
+from server.tools.search import search_tool
+from server.upstream.base import Connector
+from server.upstream.connectors import azure_connector, embedded_connector, openai_connector
+from server.upstream.link import UpstreamLink
+from server.upstream.websocket import ConnectionBounds
+from server.web.app import Denial, make_app
+
+_log = structlog.get_logger("liveavatar.app")
+
+KNOWLEDGE_FOLDER = "knowledge"
+
+# The persona of a knowledge base that has no instructions of its own.
+_INSTRUCTIONS = (
+    "You are {title}. For every question about facts call search_knowledge_base first, and answer only from the "
+    "passages it returns, in one to three short spoken sentences. If they do not hold the answer, say that you do not "
+    "know. Greetings and thanks need no search. Do not mention tools or passages."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A running server: where it is reached, and what it stands on."""
+
+    url: str
+    upstream: str
+    knowledge_bases: tuple[str, ...]
+
+
+async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serves until SIGTERM or SIGINT, or until cancelled. ``task_status`` gets a ``Serving`` once it does.
+
+    Raises:
+        OperatorFault: the data folder cannot be used; the message names the setting.
+        CannotListen: the address or port is not to be had.
+    """
+    lifecycle = Lifecycle()
+    listeners = await open_listeners(settings.host, settings.port)
+    async with _knowledge(settings.data_dir) as catalog, trio.open_nursery() as services:
+        profiles = await catalog.profiles()
+        connector = await _connector(settings, services)
+        async with trio.open_nursery() as sessions:
+            registry = SessionRegistry(
+                sessions,
+                furnish=partial(_furnish, settings, catalog),
+                link=lambda: UpstreamLink(
+                    connector, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
+                ),
+                max_sessions=settings.max_sessions,
+                tools_at_once=settings.tools_at_once,
+                transcription_model=settings.transcription_model,
+            )
+            policy = AccessPolicy(settings.api_key)
+            health = Health(lifecycle, _facts(settings, connector, registry, profiles))
+            door = Door(
+                on_websocket=Admission(policy, registry, _client_bounds(settings)).on_websocket,
+                app=make_app(health, _deny(policy)),
+                limits=DoorLimits(max_connections=settings.max_connections, head_s=settings.head_timeout),
+            )
+            await sessions.start(lifecycle.watch_signals)
+            async with trio.open_nursery() as connections:
+                await connections.start(door.serve, listeners)
+                sessions.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)
+                lifecycle.ready()
+                serving = Serving(_url(listeners), connector.name, tuple(profile.kb_id for profile in profiles))
+                _log.info("serving", url=serving.url, upstream=serving.upstream, knowledge_bases=len(profiles))
+                task_status.started(serving)
+                await lifecycle.wait_draining()
+                # Sessions end with a word to their clients; the door returns when the last connection has ended.
+                door.stop_accepting()
+                registry.stop(EndReason.GOING_AWAY, EndReason.GOING_AWAY.text)
+                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_grace
+            sessions.cancel_scope.cancel()
+        services.cancel_scope.cancel()
+    lifecycle.stopped()
+    _log.info("stopped")
+
+
+async def _leave_when_told_twice(lifecycle: Lifecycle, connections: trio.CancelScope) -> None:
+    await lifecycle.wait_leave_now()
+    connections.cancel()
+
+
+@asynccontextmanager
+async def _knowledge(data_dir: Path) -> AsyncIterator[SqliteCatalog]:
+    """The embedded knowledge bases, the shipped ones brought up to date."""
+    folder = data_dir / KNOWLEDGE_FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"LIVEAVATAR_DATA_DIR={data_dir} cannot be used: {error.strerror}."
+        raise OperatorFault(text, code="data_dir") from None
+    index = KnowledgeIndex(folder)
+    try:
+        try:
+            await trio.to_thread.run_sync(load_shipped, index)
+        except KnowledgeError as error:
+            text = f"The knowledge bases in {folder} cannot be used: {error}."
+            raise OperatorFault(text, code="knowledge") from None
+        yield SqliteCatalog(index)
+    finally:
+        index.close()
+
+
+async def _connector(settings: Settings, services: trio.Nursery) -> Connector:
+    bounds = ConnectionBounds(
+        attempt_timeout_s=settings.connect_timeout,
+        ping_interval_s=settings.ping_interval,
+        pong_timeout_s=settings.pong_timeout,
+        audio_backlog_ms=settings.upstream_audio_backlog * 1000,
+        close_timeout_s=settings.close_timeout,
+    )
+    match settings.chosen_upstream:
+        case "azure":
+            if settings.azure_endpoint is None or settings.azure_deployment is None or settings.azure_api_key is None:
+                raise OperatorFault("The settings of the Azure upstream are not complete.", code="settings")
+            return azure_connector(settings.azure_endpoint, settings.azure_deployment, settings.azure_api_key, bounds)
+        case "openai":
+            if settings.openai_api_key is None:
+                raise OperatorFault("OPENAI_API_KEY is not set.", code="settings")
+            return openai_connector(settings.openai_base_url, settings.model, settings.openai_api_key, bounds)
+        case "embedded":
+            simulator = SimulatorSettings(max_connections=settings.max_sessions + 1)
+            running = await services.start(serve_simulator, simulator)
+            _log.info("no Realtime service is set up: the embedded simulator answers", address=running.base_url)
+            return embedded_connector(running.addresses[0][1], settings.model, bounds)
+
+
+async def _furnish(settings: Settings, catalog: SqliteCatalog, kb_id: str | None) -> Furnishing:
+    try:
+        knowledge = await catalog.open(kb_id or settings.default_kb)
+    except UnknownKnowledgeBase as error:
+        reason = EndReason.UNKNOWN_KNOWLEDGE_BASE
+        raise ClientFault(f"{error}.".capitalize(), code=reason.label, reason=reason) from None
+    except KnowledgeError:
+        _log.exception("knowledge base cannot be opened", kb_id=kb_id)
+        text = "The knowledge base cannot be opened right now."
+        raise ClientFault(text, code="knowledge_unavailable", reason=EndReason.INTERNAL) from None
+    profile = knowledge.profile
+    tools = ToolRegistry([search_tool(knowledge, passages=settings.search_passages)], timeout_s=settings.tool_timeout)
+    return Furnishing(
+        kb_id=profile.kb_id,
+        profile=ProfileView(
+            title=profile.title,
+            greeting=profile.greeting,
+            voice=profile.voice,
+            language=profile.language,
+            sample_questions=profile.sample_questions,
+        ),
+        instructions=profile.instructions or _INSTRUCTIONS.format(title=profile.title),
+        tools=tools,
+    )
+
+
+def _client_bounds(settings: Settings) -> ClientBounds:
+    return ClientBounds(
+        init_timeout_s=settings.init_timeout,
+        ping_interval_s=settings.ping_interval,
+        pong_timeout_s=settings.pong_timeout,
+        send_timeout_s=settings.send_timeout,
+        audio_backlog_ms=settings.client_audio_backlog * 1000,
+        close_timeout_s=settings.close_timeout,
+    )
+
+
+def _facts(
+    settings: Settings, connector: Connector, registry: SessionRegistry, profiles: list[Profile]
+) -> Callable[[], dict[str, Any]]:
+    def facts() -> dict[str, Any]:
+        return {
+            "version": importlib.metadata.version("rag-liveavatar"),
+            "upstream": connector.name,
+            "sessions": len(registry),
+            "max_sessions": settings.max_sessions,
+            "knowledge_bases": [{"kb_id": profile.kb_id, "title": profile.title} for profile in profiles],
+        }
+
+    return facts
+
+
+def _deny(policy: AccessPolicy) -> Callable[[list[tuple[str, str]]], Denial | None]:
+    """The access rules for pages: with a key the plain page is open, for it tells nothing; without one, local only."""
+
+    def deny(fields: list[tuple[str, str]]) -> Denial | None:
+        if policy.needs_credential:
+            return None
+        refusal = policy.check_request(_PageRequest(Headers(fields)), credential_may_follow=False)
+        return None if refusal is None else Denial(refusal.status, refusal.body())
+
+    return deny
+
+
+@dataclass(frozen=True, slots=True)
+class _PageRequest:
+    """A page's request as the policy sees it: without a key the listener is bound to loopback, so the peer is local."""
+
+    headers: Headers
+    subprotocols: tuple[str, ...] = ()
+    is_loopback: bool = True
+
+
+def _url(listeners: list[trio.SocketListener]) -> str:
+    host, port = listeners[0].socket.getsockname()[:2]
+    shown = {"127.0.0.1": "localhost", "::1": "localhost", "0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
+    return f"http://{shown}:{port}"

@@ -1,0 +1,56 @@
+"""A client's WebSocket as a session sees it; translates the transport's losses into endings."""
+
+from protocol.endings import EndReason
+from server.session.base import ClientGone
+from server.transport.errors import ConnectionLost
+from server.transport.websocket import Message, WebSocket
+
+# What our own side closed for, and what that means for the session.
+_OUR_CODES = {
+    1002: EndReason.PROTOCOL_ERROR,
+    1007: EndReason.BAD_UTF8,
+    1009: EndReason.TOO_BIG,
+    4413: EndReason.SLOW_CONSUMER,
+}
+# Close codes of a client that means to go. 1005: it closed without a code, as browsers do.
+_MEANT_TO_GO = frozenset({1000, 1001, 1005})
+
+
+class ClientSocket:
+    """Implements ``ClientConnection`` over a WebSocket.
+
+    Args:
+        openai: the client came by a drop-in endpoint and knows the services' own close codes.
+    """
+
+    def __init__(self, websocket: WebSocket, *, openai: bool) -> None:
+        self._websocket = websocket
+        self._openai = openai
+
+    async def receive(self) -> Message:
+        """See ``ClientConnection``."""
+        try:
+            return await self._websocket.receive()
+        except ConnectionLost as loss:
+            raise _gone(loss) from None
+
+    def send(self, frame: bytes, *, item_id: str | None = None, audio_ms: float = 0.0) -> None:
+        """See ``ClientConnection``."""
+        self._websocket.send(frame, item_id=item_id, audio_ms=audio_ms)
+
+    def purge(self, item_id: str) -> None:
+        """See ``ClientConnection``."""
+        self._websocket.purge(item_id)
+
+    def close(self, reason: EndReason, message: str) -> None:
+        """See ``ClientConnection``. The message is cut to what a close frame holds."""
+        self._websocket.close(reason.close_code(openai=self._openai), message)
+
+
+def _gone(loss: ConnectionLost) -> ClientGone:
+    if loss.by == "us":
+        reason = _OUR_CODES.get(loss.code or 0, EndReason.CLIENT_LOST)
+        return ClientGone(reason, reason.text if reason is not EndReason.CLIENT_LOST else loss.reason)
+    if loss.by == "peer" and loss.code in _MEANT_TO_GO:
+        return ClientGone(EndReason.COMPLETED, f"The client closed the connection with code {loss.code}.")
+    return ClientGone(EndReason.CLIENT_LOST, f"The client's connection was lost (code {loss.code}).")

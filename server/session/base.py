@@ -1,0 +1,98 @@
+"""The ports of the session room: what a session needs of a client's connection, and of whoever furnishes it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.avatar.events import ProfileView
+from protocol.endings import EndReason
+from server.tools.base import ToolBox
+from server.upstream.base import UpstreamConnection
+
+
+class ClientMessage(Protocol):
+    """A whole message from the client. Text is UTF-8."""
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+        ...
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text."""
+        ...
+
+
+class ClientGone(Exception):
+    """The client's connection has ended; ``reason`` is what that means for the session."""
+
+    def __init__(self, reason: EndReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class ClientConnection(Protocol):
+    """A client's connection. One task receives; sending never waits and never raises."""
+
+    async def receive(self) -> ClientMessage:
+        """The next message. Cancelling loses nothing.
+
+        Raises:
+            ClientGone: the connection has ended; again at every later call.
+        """
+        ...
+
+    def send(self, frame: bytes, *, item_id: str | None = None, audio_ms: float = 0.0) -> None:
+        """Sends a text frame, now or as soon as the client takes it."""
+        ...
+
+    def purge(self, item_id: str) -> None:
+        """Drops what has not been sent of this item's audio."""
+        ...
+
+    def close(self, reason: EndReason, message: str) -> None:
+        """Ends the connection behind what waits to be sent."""
+        ...
+
+
+class Link(Protocol):
+    """The way to the Realtime service."""
+
+    @property
+    def name(self) -> str:
+        """What it connects to."""
+        ...
+
+    async def connect(self) -> UpstreamConnection:
+        """A new connection; raises ``UpstreamFault`` when there is none to be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What a client asks for, after it was let in.
+
+    Attributes:
+        kb_id: the knowledge base it wants; None leaves it to the server.
+        avatar_events: it understands the extension events.
+        show_tools: it wants to see server tools at work.
+        settable: dotted paths of the session it may set; None is everything but server tools.
+        endpoint: the path it came by, for logs.
+    """
+
+    kb_id: str | None
+    avatar_events: bool
+    show_tools: bool
+    settable: frozenset[str] | None
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Furnishing:
+    """What a session is furnished with: the persona of its knowledge base, and tools bound to it."""
+
+    kb_id: str
+    profile: ProfileView
+    instructions: str
+    tools: ToolBox

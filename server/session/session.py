@@ -1,0 +1,275 @@
+"""One session: a nursery whose tasks read the client, read the Realtime service and run tools, around the machine.
+
+It decides nothing: readers await, the machine decides, and its actions are performed here, synchronously, in order.
+Connections attach to a session and detach; the nursery is the registry's, not a socket's.
+"""
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
+import trio
+
+from protocol.avatar.events import AvatarSession
+from protocol.conversation.actions import (
+    Action,
+    Charge,
+    Close,
+    Ignored,
+    PurgeAudio,
+    Record,
+    RunTool,
+    SetDeadline,
+    ToClient,
+    ToolResult,
+    ToUpstream,
+)
+from protocol.conversation.machine import Conversation
+from protocol.endings import EndReason
+from protocol.errors import UpstreamFault
+from protocol.realtime.usage import Usage
+from server.session.base import ClientConnection, ClientGone, Link
+from server.tools.base import ToolBox
+from server.upstream.base import UpstreamConnection
+
+_log = structlog.get_logger("liveavatar.session")
+
+# Tool calls of one session that may wait for a free place; a model that asks for more is told that it is too much.
+TOOL_CALLS_WAITING = 32
+
+
+class Session:
+    """One conversation between a client and the Realtime service.
+
+    Args:
+        link: the way to the service.
+        tools: the tools, bound to the session's own knowledge base.
+        tools_at_once: how many calls may run side by side.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        conversation: Conversation,
+        link: Link,
+        tools: ToolBox,
+        *,
+        tools_at_once: int,
+        log_fields: dict[str, str],
+    ) -> None:
+        self.session_id = session_id
+        self.ending: EndReason | None = None
+        self._message = ""
+        self._conversation = conversation
+        self._link = link
+        self._tools = tools
+        self._tool_places = trio.CapacityLimiter(tools_at_once)
+        self._ask_for_tool, self._tool_calls = trio.open_memory_channel[RunTool](TOOL_CALLS_WAITING)
+        self._client: ClientConnection | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._connections: trio.Nursery | None = None
+        self._tasks: trio.Nursery | None = None
+        self._actions: deque[Action] = deque()
+        self._performing = False
+        self._deadlines: dict[str, float] = {}
+        self._clock_scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._usage = Usage()
+        self._counts = {"responses": 0, "tool_calls": 0, "ignored_events": 0}
+        self._log = _log.bind(session_id=session_id, **log_fields)
+
+    # Life
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Lives until the session ends, for one ``EndReason``. Never raises for a fault of the session.
+
+        Cancelled, it ends without a word; whoever cancels should ``end`` it first.
+        """
+        started_at = trio.current_time()
+        self._log.info("session started", upstream=self._link.name)
+        try:
+            # The service's connection is kept alive outside the tasks' nursery, so that it can be closed properly
+            # while they are being cancelled.
+            async with trio.open_nursery() as self._connections:
+                async with trio.open_nursery() as self._tasks:
+                    for task in (self._azure_reader, self._tool_executor, self._clock):
+                        self._tasks.start_soon(self._vital, task)
+                    task_status.started()
+                self._connections.cancel_scope.cancel()
+        except* Exception as failures:  # noqa: BLE001 - the session's boundary: a fault of ours ends this one only
+            self._log.exception("session failed", exc_info=failures)
+            self.end(EndReason.INTERNAL, "The server failed; the session cannot go on.")
+        finally:
+            self._ended.set()
+            self._log_end(trio.current_time() - started_at)
+
+    async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Runs a task without which the session is nothing: when it stops, for whatever reason, the session ends."""
+        await task()
+        if self.ending is None:
+            self.end(EndReason.INTERNAL, "A part of the session stopped.")
+
+    async def attach(self, client: ClientConnection, hello: AvatarSession | None) -> None:
+        """Connects a client; returns when it is detached: its connection is lost, or the session has ended.
+
+        ``hello`` is the first event of an avatar client. The caller keeps the connection alive, and closes it after.
+        """
+        if self._tasks is None or self.ending is not None:
+            client.close(EndReason.OVER, EndReason.OVER.text)
+            return
+        self._client = client
+        self._perform(self._conversation.on_attached(hello, trio.current_time()))
+        detached = trio.Event()
+        self._tasks.start_soon(self._client_reader, client, detached)
+        await detached.wait()
+
+    def end(self, reason: EndReason, message: str) -> None:
+        """Ends the session: the client is told why, then all its tasks are cancelled. The first reason counts."""
+        if self.ending is None:
+            self._perform(self._conversation.on_end(reason, message, trio.current_time()))
+
+    async def wait_ended(self) -> None:
+        """Returns when nothing of the session runs any more."""
+        await self._ended.wait()
+
+    def _log_end(self, duration_s: float) -> None:
+        ending = self.ending.label if self.ending else "cancelled"
+        self._log.info(
+            "session ended",
+            reason=ending,
+            detail=self._message,
+            duration_s=round(duration_s, 3),
+            input_tokens=self._usage.input_tokens,
+            output_tokens=self._usage.output_tokens,
+            **self._counts,
+        )
+
+    # The three tasks, and the clock
+
+    async def _client_reader(self, client: ClientConnection, detached: trio.Event) -> None:
+        try:
+            while True:
+                message = await client.receive()
+                self._perform(self._conversation.on_client(message.data, trio.current_time(), is_text=message.is_text))
+        except ClientGone as gone:
+            if self._client is client:
+                self._client = None
+                self.end(gone.reason, gone.message)
+        finally:
+            detached.set()
+
+    async def _azure_reader(self) -> None:
+        try:
+            connection = await self._link.connect()
+        except UpstreamFault as fault:
+            self._lose_upstream(fault)
+            return
+        connection.on_audio_dropped = self._audio_dropped
+        if self._connections is None:
+            raise AssertionError("the session's nurseries are open while its tasks run")
+        self._connections.start_soon(connection.run)
+        self._upstream = connection
+        try:
+            self._perform(self._conversation.on_upstream_open(trio.current_time()))
+            while True:
+                frame = await connection.receive()
+                self._perform(self._conversation.on_upstream(frame, trio.current_time()))
+        except UpstreamFault as fault:
+            self._lose_upstream(fault)
+        finally:
+            self._upstream = None
+            await connection.aclose()  # shields itself, within its own deadline
+
+    def _lose_upstream(self, fault: UpstreamFault) -> None:
+        self._log.warning("upstream lost", error=fault.message, code=fault.code)
+        self._perform(self._conversation.on_upstream_lost(fault.reason, fault.message, trio.current_time()))
+
+    def _audio_dropped(self, dropped_ms: float) -> None:
+        self._perform(self._conversation.on_audio_dropped(dropped_ms, trio.current_time()))
+
+    async def _tool_executor(self) -> None:
+        async with trio.open_nursery() as calls:
+            async for call in self._tool_calls:
+                calls.start_soon(self._run_tool, call)
+
+    async def _run_tool(self, call: RunTool) -> None:
+        async with self._tool_places:
+            started_at = trio.current_time()
+            result = await self._tools.run(call.name, call.arguments)
+            elapsed_ms = (trio.current_time() - started_at) * 1000
+        self._log.debug("tool answered", tool=call.name, call_id=call.call_id, elapsed_ms=round(elapsed_ms, 1))
+        self._perform(self._conversation.on_result(call.call_id, result, trio.current_time()))
+
+    async def _clock(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=min(self._deadlines.values(), default=math.inf)) as self._clock_scope:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            for name in [name for name, at in self._deadlines.items() if at <= now]:
+                del self._deadlines[name]
+                self._perform(self._conversation.on_deadline(name, now))
+
+    # Actions
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        """Performs actions in order; what an action itself brings about comes after those asked for before."""
+        self._actions.extend(actions)
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while self._actions:
+                self._do(self._actions.popleft())
+        finally:
+            self._performing = False
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case ToClient(frame, item_id, audio_ms):
+                if self._client is not None:
+                    self._client.send(frame, item_id=item_id, audio_ms=audio_ms)
+            case ToUpstream(frame, audio_ms):
+                if self._upstream is not None:
+                    self._upstream.send(frame, audio_ms=audio_ms)
+            case PurgeAudio(item_id):
+                if self._client is not None:
+                    self._client.purge(item_id)
+            case RunTool():
+                self._ask_tool(action)
+            case SetDeadline(name, at):
+                self._set_deadline(name, at)
+            case Charge(_, usage, _):
+                self._counts["responses"] += 1
+                if usage is not None:
+                    self._usage += usage
+            case Record(entry):
+                self._log.debug("record", entry=entry)
+            case Ignored(side, event_type, why):
+                self._counts["ignored_events"] += 1
+                self._log.debug("event ignored", side=side, event_type=event_type, why=why)
+            case Close(reason, message):
+                self._close(reason, message)
+
+    def _ask_tool(self, call: RunTool) -> None:
+        self._counts["tool_calls"] += 1
+        try:
+            self._ask_for_tool.send_nowait(call)
+        except trio.WouldBlock:
+            refusal = ToolResult('{"error":"Too many tool calls at once."}')
+            self._perform(self._conversation.on_result(call.call_id, refusal, trio.current_time()))
+
+    def _set_deadline(self, name: str, at: float | None) -> None:
+        if at is None:
+            self._deadlines.pop(name, None)
+        else:
+            self._deadlines[name] = at
+        self._clock_scope.deadline = min(self._deadlines.values(), default=math.inf)
+
+    def _close(self, reason: EndReason, message: str) -> None:
+        # The reason is set before the cancel: whoever is woken by the cancel finds it.
+        self.ending, self._message = reason, message
+        if self._client is not None:
+            self._client.close(reason, message)
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()

@@ -1,0 +1,350 @@
+"""One table of settings: name, type, default, unit and help; read from the environment and a ``.env`` file.
+
+Names of the services are their own (``AZURE_OPENAI_ENDPOINT``, ``PORT``); everything of ours is ``LIVEAVATAR_*``, and
+an unknown name of that kind is an error. It decides nothing beyond what the settings say together.
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from server.secret import Secret
+
+OWN_PREFIX = "LIVEAVATAR_"
+# Long enough that guessing over the network is hopeless: 16 characters of base64 are 96 bits.
+MIN_API_KEY_CHARS = 16
+# A key must not travel in the clear; loopback is for simulators.
+_SAFE_URLS = ("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Upstream = Literal["embedded", "azure", "openai"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. ``unit`` is empty for what has none; ``minimum`` bounds numbers."""
+
+    attribute: str
+    name: str
+    type: str
+    default: Any
+    unit: str
+    help: str
+    minimum: float | None
+    maximum: float | None
+
+
+def _setting(
+    name: str, default: Any, help_: str, *, unit: str = "", minimum: float | None = None, maximum: float | None = None
+) -> Any:
+    metadata = {"name": name, "help": help_, "unit": unit, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; ``problems`` names each one that is wrong, and why."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of the server, with its default."""
+
+    # Where it listens
+    host: str = _setting(
+        "LIVEAVATAR_HOST", "127.0.0.1", "Address to listen on; anything but loopback needs an API key."
+    )
+    port: int = _setting("PORT", 8000, "Port to listen on; 0 takes a free one.", minimum=0, maximum=65535)
+    data_dir: Path = _setting("LIVEAVATAR_DATA_DIR", Path("data"), "Folder for indexes and whatever else is kept.")
+    api_key: Secret | None = _setting(
+        "LIVEAVATAR_API_KEY", None, "Key that clients must present. Without one only loopback is served."
+    )
+    max_connections: int = _setting(
+        "LIVEAVATAR_MAX_CONNECTIONS", 1000, "Connections open at once, of any kind; further ones get 503.", minimum=1
+    )
+    max_sessions: int = _setting(
+        "LIVEAVATAR_MAX_SESSIONS", 200, "Sessions at once; further ones are told to try later.", minimum=1
+    )
+
+    # The Realtime service
+    upstream: Upstream | None = _setting(
+        "LIVEAVATAR_UPSTREAM", None, "embedded, azure or openai; needed only where the other settings do not tell."
+    )
+    azure_endpoint: str | None = _setting(
+        "AZURE_OPENAI_ENDPOINT", None, "Azure OpenAI resource, such as https://NAME.openai.azure.com."
+    )
+    azure_api_key: Secret | None = _setting("AZURE_OPENAI_API_KEY", None, "Key of the Azure OpenAI resource.")
+    azure_deployment: str | None = _setting("AZURE_OPENAI_DEPLOYMENT", None, "Name of the realtime deployment.")
+    openai_api_key: Secret | None = _setting("OPENAI_API_KEY", None, "OpenAI API key.")
+    openai_base_url: str = _setting("OPENAI_BASE_URL", "https://api.openai.com/v1", "Base URL of the OpenAI API.")
+    model: str = _setting("LIVEAVATAR_MODEL", "gpt-realtime", "Model asked for at OpenAI and the embedded simulator.")
+    transcription_model: str | None = _setting(
+        "LIVEAVATAR_TRANSCRIPTION_MODEL",
+        None,
+        "Model (on Azure: deployment) that transcribes the user's speech; none asks for no transcripts.",
+    )
+    connect_attempts: int = _setting(
+        "LIVEAVATAR_CONNECT_ATTEMPTS",
+        4,
+        "Tries to connect to the Realtime service before a session gives up.",
+        minimum=1,
+    )
+    connect_timeout: float = _setting(
+        "LIVEAVATAR_CONNECT_TIMEOUT", 10.0, "Time for all tries together.", unit="s", minimum=0.1
+    )
+
+    # Knowledge and tools
+    default_kb: str = _setting("LIVEAVATAR_DEFAULT_KB", "museum", "Knowledge base of a session that asks for none.")
+    search_passages: int = _setting(
+        "LIVEAVATAR_SEARCH_PASSAGES", 5, "Passages that a search gives to the model.", minimum=1, maximum=20
+    )
+    tool_timeout: float = _setting(
+        "LIVEAVATAR_TOOL_TIMEOUT",
+        10.0,
+        "A tool that takes longer is reported to the model as failed.",
+        unit="s",
+        minimum=0.1,
+    )
+    tools_at_once: int = _setting(
+        "LIVEAVATAR_TOOLS_AT_ONCE", 4, "Tool calls of one session that run side by side; more wait.", minimum=1
+    )
+
+    # Waits and bounds of a connection
+    head_timeout: float = _setting(
+        "LIVEAVATAR_HEAD_TIMEOUT", 10.0, "Time for a request's head to arrive.", unit="s", minimum=0.1
+    )
+    init_timeout: float = _setting(
+        "LIVEAVATAR_INIT_TIMEOUT", 10.0, "Time for the first frame on /ws to arrive.", unit="s", minimum=0.1
+    )
+    ping_interval: float = _setting(
+        "LIVEAVATAR_PING_INTERVAL", 20.0, "Quiet time after which a connection is pinged.", unit="s", minimum=1
+    )
+    pong_timeout: float = _setting(
+        "LIVEAVATAR_PONG_TIMEOUT",
+        20.0,
+        "A connection that stays mute this long after a ping is lost.",
+        unit="s",
+        minimum=1,
+    )
+    send_timeout: float = _setting(
+        "LIVEAVATAR_SEND_TIMEOUT",
+        10.0,
+        "A client that takes no byte for this long is a slow consumer.",
+        unit="s",
+        minimum=1,
+    )
+    client_audio_backlog: float = _setting(
+        "LIVEAVATAR_CLIENT_AUDIO_BACKLOG",
+        120.0,
+        "Speech that may wait for a client before it is a slow consumer.",
+        unit="s",
+        minimum=1,
+    )
+    upstream_audio_backlog: float = _setting(
+        "LIVEAVATAR_UPSTREAM_AUDIO_BACKLOG",
+        10.0,
+        "The user's speech that may wait for the Realtime service; older sound is dropped and the client told.",
+        unit="s",
+        minimum=0.1,
+    )
+    close_timeout: float = _setting(
+        "LIVEAVATAR_CLOSE_TIMEOUT", 5.0, "Time for a closing handshake.", unit="s", minimum=0.1
+    )
+    shutdown_grace: float = _setting(
+        "LIVEAVATAR_SHUTDOWN_GRACE", 5.0, "Time that sessions get to end when the server stops.", unit="s", minimum=0
+    )
+
+    # What it tells
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "LIVEAVATAR_LOG_LEVEL", "info", "debug, info, warning or error. Only debug shows what was said."
+    )
+    log_format: Literal["auto", "json", "console"] = _setting(
+        "LIVEAVATAR_LOG_FORMAT", "auto", "json, console, or auto: console on a terminal, else json."
+    )
+
+    @property
+    def chosen_upstream(self) -> Upstream:
+        """The Realtime service that these settings mean."""
+        if self.upstream is not None:
+            return self.upstream
+        if self.azure_endpoint is not None:
+            return "azure"
+        return "openai" if self.openai_api_key is not None else "embedded"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server listens on this machine only."""
+        return self.host in LOOPBACK_HOSTS
+
+    def problems(self) -> list[str]:
+        """What the settings say together that cannot work; each entry names the setting."""
+        found = []
+        if not self.is_loopback and self.api_key is None:
+            found.append(
+                f"LIVEAVATAR_API_KEY is not set, and LIVEAVATAR_HOST={self.host} is not loopback: "
+                "anyone could connect. Set a key, or listen on 127.0.0.1."
+            )
+        if self.api_key is not None and len(self.api_key.reveal()) < MIN_API_KEY_CHARS:
+            found.append(f"LIVEAVATAR_API_KEY is shorter than {MIN_API_KEY_CHARS} characters.")
+        if self.upstream is None and self.azure_endpoint is not None and self.openai_api_key is not None:
+            found.append(
+                "AZURE_OPENAI_ENDPOINT and OPENAI_API_KEY are both set: "
+                "set LIVEAVATAR_UPSTREAM to azure, openai or embedded."
+            )
+        found += self._upstream_problems()
+        return found
+
+    def _upstream_problems(self) -> list[str]:
+        if self.chosen_upstream == "azure":
+            needed = {
+                "AZURE_OPENAI_ENDPOINT": self.azure_endpoint,
+                "AZURE_OPENAI_API_KEY": self.azure_api_key,
+                "AZURE_OPENAI_DEPLOYMENT": self.azure_deployment,
+            }
+            found = [
+                f"{name} is not set, and the Azure upstream needs it." for name, value in needed.items() if not value
+            ]
+            if self.azure_endpoint and not self.azure_endpoint.startswith(_SAFE_URLS):
+                found.append("AZURE_OPENAI_ENDPOINT must begin with https://.")
+            return found
+        if self.chosen_upstream == "openai":
+            found = [] if self.openai_api_key else ["OPENAI_API_KEY is not set, and the OpenAI upstream needs it."]
+            if not self.openai_base_url.startswith(_SAFE_URLS):
+                found.append("OPENAI_BASE_URL must begin with https:// (http:// on loopback only).")
+            return found
+        return []
+
+
+_TYPES = typing.get_type_hints(Settings)
+
+
+def _type_name(hint: Any) -> str:
+    arms = [arm for arm in (typing.get_args(hint) or (hint,)) if arm is not type(None)]
+    if typing.get_origin(hint) is Literal:
+        return "choice"
+    first = arms[0]
+    return (
+        "choice"
+        if typing.get_origin(first) is Literal
+        else {"Secret": "secret", "Path": "path", "str": "text"}.get(first.__name__, first.__name__)
+    )
+
+
+TABLE: tuple[Setting, ...] = tuple(
+    Setting(
+        attribute=field.name,
+        name=field.metadata["name"],
+        type=_type_name(_TYPES[field.name]),
+        default=field.default,
+        unit=field.metadata["unit"],
+        help=field.metadata["help"],
+        minimum=field.metadata["minimum"],
+        maximum=field.metadata["maximum"],
+    )
+    for field in dataclasses.fields(Settings)
+)
+
+
+def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
+    """Settings from the environment, and from ``env_file`` for what the environment does not say.
+
+    An empty value counts as not set.
+
+    Raises:
+        SettingsError: with every problem at once: unknown names, values that do not fit, combinations that cannot work.
+    """
+    problems: list[str] = []
+    values = {**read_env_file(env_file, problems), **environ}
+    names = {setting.name for setting in TABLE}
+    for name in values:
+        if name.startswith(OWN_PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            problems.append(f"{name} is not a setting." + (f" Did you mean {near[0]}?" if near else ""))
+    parsed: dict[str, Any] = {}
+    for setting in TABLE:
+        text = values.get(setting.name, "").strip()
+        if not text:
+            continue
+        try:
+            parsed[setting.attribute] = _parse(setting, text)
+        except ValueError as error:
+            problems.append(f"{setting.name}: {error}")
+    settings = Settings(**parsed)
+    if not problems:
+        problems = settings.problems()
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _parse(setting: Setting, text: str) -> Any:
+    match setting.type:
+        case "secret":
+            return Secret(text)
+        case "path":
+            return Path(text)
+        case "choice":
+            choices = _choices(_TYPES[setting.attribute])
+            if text not in choices:
+                raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}.")
+            return text
+        case "int" | "float":
+            return _number(setting, text)
+        case _:
+            return text
+
+
+def _number(setting: Setting, text: str) -> float:
+    try:
+        number = int(text) if setting.type == "int" else float(text)
+    except ValueError:
+        raise ValueError(f"must be a {'whole ' if setting.type == 'int' else ''}number, not {text!r}.") from None
+    if not (setting.minimum is None or number >= setting.minimum) or number != number:
+        raise ValueError(f"must be at least {setting.minimum:g}, not {text}.")
+    if not (setting.maximum is None or number <= setting.maximum):
+        raise ValueError(f"must be at most {setting.maximum:g}, not {text}.")
+    return number
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    if typing.get_origin(hint) is Literal:
+        return typing.get_args(hint)
+    return next((_choices(arm) for arm in typing.get_args(hint) if typing.get_origin(arm) is Literal), ())
+
+
+def read_env_file(path: Path | None, problems: list[str]) -> dict[str, str]:
+    """The ``NAME=value`` lines of a ``.env`` file; blank lines, ``#`` comments, ``export`` and quotes are understood.
+
+    A missing file is no problem; a line that cannot be read is added to ``problems`` with its number, never its text:
+    it may hold a secret.
+    """
+    values: dict[str, str] = {}
+    if path is None or not path.is_file():
+        return values
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{path}: cannot be read: {type(error).__name__}")
+        return values
+    for number, line in enumerate(lines, start=1):
+        line = line.strip().removeprefix("export ").strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not name.isidentifier():
+            problems.append(f"{path}, line {number}: is not NAME=value.")
+            continue
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        else:
+            value = value.split(" #", 1)[0].rstrip()
+        values[name] = value
+    return values

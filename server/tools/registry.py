@@ -1,0 +1,89 @@
+"""The registry of tools: schema from msgspec types, arguments checked, failures turned into results for the model."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+import trio
+
+from protocol.conversation.actions import ToolResult
+from protocol.realtime.codec import encode
+
+_log = structlog.get_logger("liveavatar.tools")
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool(Generic[A]):
+    """A function that the model may call.
+
+    Attributes:
+        arguments: a msgspec struct; its schema is what the model sees, field descriptions included.
+        call: runs it. Raises ``ToolFailed`` with words for the model.
+    """
+
+    name: str
+    description: str
+    arguments: type[A]
+    call: Callable[[A], Awaitable[ToolResult]]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The tool in the wire's form."""
+        schema = msgspec.json.schema(self.arguments)
+        # The services take a plain object schema: references are resolved, titles are noise to the model.
+        parameters = dict(schema["$defs"][self.arguments.__name__])
+        parameters.pop("title", None)
+        parameters.pop("description", None)
+        return {"type": "function", "name": self.name, "description": self.description, "parameters": parameters}
+
+
+class ToolFailed(Exception):
+    """A tool cannot do what was asked; the message is for the model, so it holds no secret and no stack."""
+
+
+class ToolRegistry:
+    """The tools of one session.
+
+    Args:
+        timeout_s: seconds after which a call is given up and the model told so.
+    """
+
+    def __init__(self, tools: list[Tool[Any]], *, timeout_s: float) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._timeout_s = timeout_s
+
+    @property
+    def definitions(self) -> list[dict[str, Any]]:
+        """The tools in the wire's form."""
+        return [tool.definition for tool in self._tools.values()]
+
+    async def run(self, name: str, arguments: str) -> ToolResult:
+        """Runs a tool; see ``ToolBox.run``."""
+        tool = self._tools.get(name)
+        if tool is None:
+            return failure(f"There is no tool {name!r}.")
+        try:
+            parsed = msgspec.json.decode(arguments or "{}", type=tool.arguments)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return failure(f"The arguments do not fit the tool's schema: {error}")
+        try:
+            with trio.fail_after(self._timeout_s):
+                return await tool.call(parsed)
+        except trio.TooSlowError:
+            _log.warning("tool timed out", tool=name, timeout_s=self._timeout_s)
+            return failure(f"The tool did not answer within {self._timeout_s:g} seconds. Say so, and go on.")
+        except ToolFailed as error:
+            _log.warning("tool failed", tool=name, error=str(error))
+            return failure(str(error))
+        except Exception:  # noqa: BLE001 - a tool's fault must cost the person an answer at most, never the conversation
+            _log.exception("tool crashed", tool=name)
+            return failure("The tool failed.")
+
+
+def failure(message: str) -> ToolResult:
+    """A result that tells the model, honestly, that there is none."""
+    return ToolResult(encode({"error": message}).decode())

@@ -1,0 +1,149 @@
+"""A connection to a Realtime service over our own WebSocket; translates the transport's losses and refusals."""
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from protocol.endings import EndReason
+from server.transport.client import connect_websocket
+from server.transport.errors import ConnectFailed, ConnectionLost, HandshakeRefused
+from server.transport.websocket import WebSocket, WebSocketOptions
+from server.upstream.base import UpstreamLost, UpstreamRefused, UpstreamUnreachable
+
+# The service names no limit for its frames; a retrieved item with minutes of audio is the largest that is known.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+# HTTP statuses after which the same request may succeed a moment later.
+_RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """Waits and bounds of upstream connections: seconds, and milliseconds of audio."""
+
+    attempt_timeout_s: float
+    ping_interval_s: float
+    pong_timeout_s: float
+    audio_backlog_ms: float
+    close_timeout_s: float
+
+    def options(self) -> WebSocketOptions:
+        """The same for the transport."""
+        return WebSocketOptions(
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            ping_interval_s=self.ping_interval_s,
+            pong_timeout_s=self.pong_timeout_s,
+            max_audio_ms=self.audio_backlog_ms,
+            audio_overflow="drop-oldest",
+        )
+
+
+class WebSocketConnection:
+    """An open connection; see ``UpstreamConnection``."""
+
+    def __init__(self, websocket: WebSocket, service: str, close_timeout_s: float) -> None:
+        self._websocket = websocket
+        self._service = service
+        self._close_timeout_s = close_timeout_s
+
+    @property
+    def on_audio_dropped(self) -> Callable[[float], None] | None:
+        """See ``UpstreamConnection``."""
+        return self._websocket.on_audio_dropped
+
+    @on_audio_dropped.setter
+    def on_audio_dropped(self, callback: Callable[[float], None] | None) -> None:
+        self._websocket.on_audio_dropped = callback
+
+    async def receive(self) -> bytes:
+        """See ``UpstreamConnection``. Binary frames, which no such service sends, are passed over."""
+        while True:
+            try:
+                message = await self._websocket.receive()
+            except ConnectionLost as loss:
+                said = f" ({loss.reason})" if loss.reason else ""
+                raise UpstreamLost(
+                    f"{self._service} ended the connection with code {loss.code}{said}.", close_code=loss.code
+                ) from None
+            if message.is_text:
+                return message.data
+
+    def send(self, frame: bytes, *, audio_ms: float = 0.0) -> None:
+        """See ``UpstreamConnection``."""
+        self._websocket.send(frame, audio_ms=audio_ms)
+
+    async def run(self) -> None:
+        """See ``UpstreamConnection``."""
+        await self._websocket.run()
+
+    async def aclose(self) -> None:
+        """See ``UpstreamConnection``."""
+        self._websocket.close(1000)
+        await self._websocket.aclose(self._close_timeout_s)
+
+
+async def open_connection(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    service: str,
+    setting_hints: Mapping[int, str],
+    bounds: ConnectionBounds,
+    ssl_context: ssl.SSLContext | None = None,
+) -> WebSocketConnection:
+    """Opens a connection once, within ``bounds.attempt_timeout_s``.
+
+    Args:
+        service: what is connected to, for messages.
+        setting_hints: for an HTTP status of refusal, what the operator should look at.
+
+    Raises:
+        UpstreamRefused: the service answered with another status than 101.
+        UpstreamUnreachable: it did not answer.
+    """
+    try:
+        websocket = await connect_websocket(
+            url, headers=headers, ssl_context=ssl_context, options=bounds.options(), deadline_s=bounds.attempt_timeout_s
+        )
+    except HandshakeRefused as refusal:
+        hint = setting_hints.get(refusal.status, "")
+        said = _message_in(refusal.body_prefix)
+        raise UpstreamRefused(
+            " ".join(filter(None, (f"{service} refused the connection with HTTP {refusal.status}.", said, hint))),
+            code=f"upstream_http_{refusal.status}",
+            retryable=refusal.status in _RETRYABLE_STATUSES,
+            retry_after_s=_seconds(refusal.headers.get("retry-after")),
+        ) from None
+    except ConnectFailed as failure:
+        reason = EndReason.UPSTREAM_UNAVAILABLE
+        raise UpstreamUnreachable(
+            f"{service} cannot be reached: {failure.text}.", code="upstream_unreachable", reason=reason, retryable=True
+        ) from None
+    return WebSocketConnection(websocket, service, bounds.close_timeout_s)
+
+
+class _Told(msgspec.Struct):
+    message: str = ""
+
+
+class _Body(msgspec.Struct):
+    error: _Told | None = None
+
+
+def _message_in(body: bytes) -> str:
+    """The service's own words in a refusal's JSON body, "" if none. Bounded: it goes to logs and clients."""
+    try:
+        told = msgspec.json.decode(body, type=_Body).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return "" if told is None else "".join(char for char in told.message if char.isprintable())[:300]
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """``Retry-After`` in seconds; its date form is not used by these services."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after is not None else None
+    except ValueError:
+        return None

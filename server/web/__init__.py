@@ -1,0 +1,1 @@
+"""The web application: health and the plain page, over Quart-Trio. Avatars do not come this way."""
