@@ -91,7 +91,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
             await sessions.start(lifecycle.watch_signals)
             async with trio.open_nursery() as connections:
                 await connections.start(door.serve, listeners)
-                sessions.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)
+                sessions.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
                 lifecycle.ready()
                 serving = Serving(_url(listeners), connector.name, tuple(profile.kb_id for profile in profiles))
                 _log.info("serving", url=serving.url, upstream=serving.upstream, knowledge_bases=len(profiles))

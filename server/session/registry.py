@@ -85,7 +85,7 @@ class SessionRegistry:
             # A session that nobody is attached to has nobody to speak to.
             session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
 
-    async def _live(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _live(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - run does
         try:
             await session.run(task_status=task_status)
         finally:
