@@ -12,7 +12,7 @@ from protocol.avatar.codec import decode_init
 from protocol.avatar.events import SessionInit
 from protocol.conversation.configuration import BROWSER_FIELDS
 from protocol.endings import EndReason
-from protocol.errors import ClientFault, LiveAvatarError
+from protocol.errors import ClientFault, InternalFault, LiveAvatarError
 from protocol.realtime.codec import InvalidEvent, encode
 from protocol.realtime.server_events import Error, ErrorDetail
 from server.edge.access import KEY_SUBPROTOCOL, AccessPolicy
@@ -37,6 +37,7 @@ MAX_REALTIME_MESSAGE_BYTES = 21 * 1024 * 1024
 _EXTENSIONS = frozenset({"avatar", "tools"})
 _BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 _EVENT_ID = "event_la_refused"
+_OUR_FAULT = InternalFault(EndReason.INTERNAL.text, code=EndReason.INTERNAL.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ class Admission:
         self._policy = policy
         self._registry = registry
         self._bounds = bounds
+        self._waiting: set[trio.CancelScope] = set()
+
+    def stop(self) -> None:
+        """Turns away those who have not sent their first frame, after the registry was stopped."""
+        for scope in self._waiting:
+            scope.cancel()
 
     async def on_websocket(self, request: UpgradeRequest, upgrade: Upgrade) -> None:
         """Lets a client in or refuses it; returns when its connection has ended."""
@@ -89,8 +96,12 @@ class Admission:
             nursery.start_soon(websocket.run)
             try:
                 await self._converse_avatar(request, websocket)
+            except Exception:
+                # The door logs it and cuts the connection; whose fault it is must be said before.
+                _turn_away(websocket, _OUR_FAULT, openai=False)
+                raise
             finally:
-                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
+                await websocket.aclose(self._bounds.close_timeout_s)
             nursery.cancel_scope.cancel()
 
     async def _converse_avatar(self, request: UpgradeRequest, websocket: WebSocket) -> None:
@@ -115,12 +126,17 @@ class Admission:
             _turn_away(websocket, fault, openai=False)
 
     async def _first_frame(self, websocket: WebSocket) -> SessionInit:
-        try:
-            with trio.fail_after(self._bounds.init_timeout_s):
+        self._registry.check_open()
+        with trio.move_on_after(self._bounds.init_timeout_s) as waiting:
+            self._waiting.add(waiting)
+            try:
                 message = await websocket.receive()
-        except trio.TooSlowError:
+            finally:
+                self._waiting.discard(waiting)
+        if waiting.cancelled_caught:
+            self._registry.check_open()
             text = f"No session.init came within {self._bounds.init_timeout_s:g} seconds."
-            raise ClientFault(text, code="init_timeout", reason=EndReason.INIT_TIMEOUT) from None
+            raise ClientFault(text, code="init_timeout", reason=EndReason.INIT_TIMEOUT)
         if not message.is_text:
             raise ClientFault("The first frame must be text.", code="invalid_event", reason=EndReason.BINARY)
         try:
@@ -155,8 +171,11 @@ class Admission:
                 await self._registry.serve(ClientSocket(websocket, openai=True), self._realtime_request(request))
             except LiveAvatarError as fault:
                 _turn_away(websocket, fault, openai=True)
+            except Exception:
+                _turn_away(websocket, _OUR_FAULT, openai=True)
+                raise
             finally:
-                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
+                await websocket.aclose(self._bounds.close_timeout_s)
             nursery.cancel_scope.cancel()
 
     def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:

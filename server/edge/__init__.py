@@ -1,0 +1,1 @@
+"""The front door: one port, HTTP to the web application, WebSockets to sessions; nothing here knows a session."""

@@ -1,0 +1,70 @@
+"""What a simulator can be told at its start. Each field is one flag of ``liveavatar simulate``."""
+
+from typing import Literal
+
+import msgspec
+
+from protocol.realtime.session import VOICES
+from server.simulator.faults import FaultRule
+
+
+class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one service. The defaults are those of the embedded one.
+
+    Attributes:
+        host: address or name to listen on.
+        port: 0 lets the system choose.
+        service: whose manners a refusal at the handshake has: "azure" answers HTTP, "openai" an error event and a
+            close.
+        api_key: required from clients; "" lets everyone in.
+        models: the models (deployments) that exist; empty means every name does.
+        session_seconds: a session's maximum duration, s. Azure documents 30 minutes.
+        pace: how many times faster than real time audio is sent; 0 is as fast as it is made.
+        think_ms: how long a response takes before its first item, ms.
+        voice: which of the protocol's voices a session has until it chooses one.
+        engine: what speaks: "auto" is eSpeak NG where it is installed.
+        faults: scripted faults, in order (see ``faults.read_faults`` and ``faults.random_faults``).
+        seed: makes identifiers repeatable; None makes them random.
+        max_connections: open connections; one more is refused with HTTP 429.
+        token_limit: tokens per minute that ``rate_limits.updated`` reports. Nothing is refused for it.
+        ping_seconds: between keepalive pings; a pong is waited for as long. 0 sends none.
+        send_seconds: a client that takes no byte for so long is cut off.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    service: Literal["azure", "openai"] = "azure"
+    api_key: str = ""
+    models: tuple[str, ...] = ()
+    session_seconds: float = 1800.0
+    pace: float = 0.0
+    think_ms: int = 0
+    voice: str = "alloy"
+    engine: Literal["auto", "espeak", "synthetic"] = "auto"
+    faults: tuple[FaultRule, ...] = ()
+    seed: int | None = None
+    max_connections: int = 1000
+    token_limit: int = 40_000
+    ping_seconds: float = 20.0
+    send_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("port", 0 <= self.port <= 65_535, "must be 0 to 65535"),
+            ("session_seconds", self.session_seconds > 0, "must be more than 0"),
+            ("pace", self.pace >= 0, "must not be negative"),
+            ("think_ms", self.think_ms >= 0, "must not be negative"),
+            ("voice", self.voice in VOICES, f"must be one of {', '.join(VOICES)}"),
+            ("max_connections", self.max_connections > 0, "must be more than 0"),
+            ("token_limit", self.token_limit > 0, "must be more than 0"),
+            ("ping_seconds", self.ping_seconds >= 0, "must not be negative"),
+            ("send_seconds", self.send_seconds > 0, "must be more than 0"),
+        )
+        for name, ok, why in checks:
+            if not ok:
+                raise ValueError(f"simulator setting '{name}' {why}")
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
+        return f"SimulatorSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())}, api_key=...)"

@@ -1,0 +1,109 @@
+"""A client's TCP connection as trio-websocket sees it: bounded sends, a sign of its end, and rude ways to end it.
+
+Knows nothing of WebSocket frames. The deadline of a send must kill the connection, because a frame that is cut in
+the middle makes nonsense of all that follow.
+"""
+
+import socket
+import struct
+
+import trio
+
+SEND_PIECE_BYTES = 64 * 1024
+# One message of 24 MiB with its framing, and room for pings between its pieces: beyond this the client sends
+# fragments without end.
+UNFINISHED_MAX_BYTES = 32 * 1024 * 1024
+# How long the close frame of a refused message may take to be read before the connection is reset under it.
+LINGER_SECONDS = 1.0
+LINGER_MAX_BYTES = 64 * 1024 * 1024
+_RECEIVE_BYTES = 64 * 1024
+
+
+class Wire(trio.abc.Stream):
+    """The stream between a socket and trio-websocket.
+
+    ``ended`` is set once nothing more will come: the peer closed, reset, or this side closed. ``too_slow`` tells that
+    a send's deadline was the reason.
+    """
+
+    def __init__(self, stream: trio.SocketStream, send_seconds: float) -> None:
+        self._stream = stream
+        self._send_seconds = send_seconds
+        self._unfinished_bytes = 0
+        self.ended = trio.Event()
+        self.too_slow = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, as long as the client takes some of it every ``send_seconds``.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost, or was ended because the client does not read.
+        """
+        view = memoryview(data)
+        for start in range(0, max(1, len(view)), SEND_PIECE_BYTES):
+            with trio.move_on_after(self._send_seconds) as scope:
+                await self._stream.send_all(view[start : start + SEND_PIECE_BYTES])
+            if scope.cancelled_caught:
+                self.too_slow = True
+                self.reset()
+                raise trio.BrokenResourceError("the client takes nothing")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As of any stream; not used by trio-websocket."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive; b"" is the end.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost, or a message has too many bytes.
+        """
+        try:
+            data = await self._stream.receive_some(max_bytes or _RECEIVE_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+        if not data:
+            self.ended.set()
+        self._unfinished_bytes += len(data)
+        if self._unfinished_bytes > UNFINISHED_MAX_BYTES:
+            self.reset()
+            raise trio.BrokenResourceError("a message without end")
+        return data
+
+    def message_arrived(self) -> None:
+        """A whole message was read: the count of bytes without one begins again."""
+        self._unfinished_bytes = 0
+
+    async def aclose(self) -> None:
+        """Close. Idempotent."""
+        self.ended.set()
+        await self._stream.aclose()
+
+    async def linger(self) -> None:
+        """Send FIN, read what still comes for a moment, then close: on unread bytes our last frame would be lost."""
+        left = LINGER_MAX_BYTES
+        with trio.move_on_after(LINGER_SECONDS):
+            try:
+                await self._stream.send_eof()
+                while left > 0 and (data := await self._stream.receive_some(_RECEIVE_BYTES)):
+                    left -= len(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the peer is gone already, which is all that was waited for
+        await self.aclose()
+
+    def drop(self) -> None:
+        """End with FIN, without a close frame."""
+        self._end()
+
+    def reset(self) -> None:
+        """End with RST."""
+        try:
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        except OSError:
+            return  # closed already
+        self._end()
+
+    def _end(self) -> None:
+        self.ended.set()
+        self._stream.socket.close()

@@ -1,0 +1,28 @@
+"""What every test folder shares: how Hypothesis works here, and a data folder that servers can start from."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from server.app import KNOWLEDGE_FOLDER
+from server.knowledge.shipped import load_shipped
+from server.knowledge.sqlite import KnowledgeIndex
+
+# No deadline: the machine is shared, and a slow example is no wrong one. The blob reproduces a failure elsewhere.
+settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the shipped knowledge bases in it, made once; servers under test find nothing to do there."""
+    data_dir = tmp_path_factory.mktemp("data")
+    folder = data_dir / KNOWLEDGE_FOLDER
+    folder.mkdir()
+    index = KnowledgeIndex(folder)
+    try:
+        load_shipped(index)
+    finally:
+        index.close()
+    return data_dir

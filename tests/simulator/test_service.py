@@ -1,0 +1,332 @@
+"""The service on a real socket: handshakes, refusals, faults of the line, and that nothing is left behind."""
+
+import gc
+import os
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from server.simulator import connection as connection_module
+from server.simulator import service as service_module
+from server.simulator import wire as wire_module
+from server.simulator.faults import fault_rules
+from server.simulator.service import Simulator
+from server.simulator.settings import SimulatorSettings
+from tests.simulator.driver import HANDSHAKE, Client, connected, raw_handshake, simulator, talking
+from tests.simulator.scripts import SAYS, TELLS
+
+TARGET = "/v1/realtime?model=gpt-realtime"
+
+
+async def rejected(running: Simulator, target: str = TARGET, headers: str = "") -> tuple[int, Any, dict[str, str]]:
+    status, fields, body = await raw_handshake(running, target, headers)
+    return status, msgspec.json.decode(body or b"null"), fields
+
+
+async def answers(running: Simulator) -> None:
+    """A whole turn works: the service lives."""
+    async with connected(running) as client:
+        await client.until("session.created")
+        assert (await client.respond("Hello."))["status"] == "completed"
+
+
+async def settled(running: Simulator) -> None:
+    with trio.fail_after(5):
+        # The service tells no one when a connection ends.
+        while running.open_connections:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+@pytest.mark.parametrize("path", ["/openai/v1/realtime", "/v1/realtime", "/realtime"])
+async def test_each_path_opens_a_session_of_the_model_asked_for(path: str) -> None:
+    async with simulator() as running, connected(running, f"{path}?model=my-deployment") as client:
+        assert (await client.until("session.created"))["session"]["model"] == "my-deployment"
+
+
+async def test_realtime_is_selected_iff_offered() -> None:
+    async with simulator() as running:
+        async with connected(running, subprotocols=["realtime", "openai-insecure-api-key.x"]) as client:
+            assert client.websocket.subprotocol == "realtime"
+        async with connected(running) as client:
+            assert client.websocket.subprotocol is None
+
+
+async def test_azure_refuses_over_http() -> None:
+    async with simulator(SimulatorSettings(api_key="right", models=("known",))) as running:
+        status, body, _ = await rejected(running, headers="api-key: wrong\r\n")
+        assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+        key = "api-key: right\r\n"
+        assert (await rejected(running, headers=key))[0] == 404
+        assert (await rejected(running, "/v1/realtime", key))[0] == 400
+        assert (await rejected(running, "/elsewhere", key))[0] == 404
+        async with connected(running, "/v1/realtime?model=known", extra_headers=[(b"api-key", b"right")]) as client:
+            await client.until("session.created")
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "code", "close"),
+    [
+        ("/v1/realtime?model=known", [], "invalid_api_key", 3000),
+        ("/v1/realtime", [(b"authorization", b"Bearer right")], "missing_model", 4000),
+        ("/v1/realtime?model=new", [(b"authorization", b"Bearer right")], "model_not_found", 4004),
+        ("/v1/realtime?model=known", [(b"authorization", b"Bearer right"), (b"openai-beta", b"realtime=v1")],
+         "beta_api_shape_disabled", 4000),
+    ],
+)  # fmt: skip
+async def test_openai_accepts_says_why_not_and_closes(target: str, headers: Any, code: str, close: int) -> None:
+    settings = SimulatorSettings(service="openai", api_key="right", models=("known",))
+    async with simulator(settings) as running, connected(running, target, extra_headers=headers) as client:
+        assert await client.closed() == (close, f"invalid_request_error.{code}")
+        (error,) = client.events
+        assert (error["type"], error["error"]["code"]) == ("error", code)
+
+
+async def test_one_connection_too_many_is_asked_to_come_back() -> None:
+    async with simulator(SimulatorSettings(max_connections=2), think=SAYS) as running:
+        async with connected(running), connected(running):
+            status, _, headers = await rejected(running)
+            assert (status, headers["retry-after"]) == (429, "1")
+        await settled(running)
+        await answers(running)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+async def test_a_handshake_is_refused_by_script(status: int) -> None:
+    rule = {"do": "http", "when": "handshake", "status": status, "retry_after": 7, "connection": 1}
+    async with simulator(SimulatorSettings(faults=fault_rules([rule])), think=SAYS) as running:
+        got, _, headers = await rejected(running)
+        assert (got, headers["retry-after"]) == (status, "7")
+        await answers(running)
+        assert running.faults.fired == {"http": 1}
+
+
+@pytest.mark.parametrize("action", ["drop", "reset"])
+async def test_a_connection_dies_at_the_handshake(action: str) -> None:
+    rule = {"do": action, "when": "handshake", "connection": 1}
+    async with simulator(SimulatorSettings(faults=fault_rules([rule])), think=SAYS) as running:
+        with pytest.raises((IndexError, trio.BrokenResourceError)):
+            await raw_handshake(running, TARGET)
+        await answers(running)
+
+
+@pytest.mark.parametrize("action", ["drop", "reset"])
+async def test_a_connection_dies_in_the_middle_without_a_close_frame(action: str) -> None:
+    rule = {"do": action, "when": "response.output_audio.delta", "nth": 2, "connection": 1}
+    async with simulator(SimulatorSettings(faults=fault_rules([rule])), think=SAYS) as running:
+        async with connected(running) as client:
+            await client.send("response.create")
+            assert (await client.closed())[0] == 1006
+        await settled(running)
+        await answers(running)
+
+
+async def test_a_delayed_handshake_comes_late() -> None:
+    rule = {"do": "delay", "when": "handshake", "ms": 150}
+    async with simulator(SimulatorSettings(faults=fault_rules([rule]))) as running:
+        start = trio.current_time()
+        async with connected(running) as client:
+            await client.until("session.created")
+        assert trio.current_time() - start >= 0.15
+
+
+RUBBISH = [
+    b"",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /v1/realtime?model=m HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    HANDSHAKE.format(target=TARGET, headers="X: ÿþ\r\nSec-WebSocket-Protocol: ÿ\r\n").encode("latin-1"),
+    HANDSHAKE.format(target=TARGET, headers="Sec-WebSocket-Extensions: ÿ\r\n").encode("latin-1"),
+    b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: x\r\nUpgr",
+]
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
+async def test_rubbish_in_place_of_a_handshake_hurts_no_one_else(rubbish: bytes) -> None:
+    async with simulator(think=SAYS) as running:
+        stream = await trio.open_tcp_stream(*running.addresses[0])
+        async with stream:
+            if rubbish:
+                await stream.send_all(rubbish)
+            with trio.move_on_after(0.1):
+                await stream.receive_some(4096)
+        await settled(running)
+        await answers(running)
+
+
+async def test_frames_after_the_handshake_may_be_rubbish_too() -> None:
+    head = HANDSHAKE.format(target=TARGET, headers="").encode()
+    ping_then_close_then_ping = b"\x89\x80\x00\x00\x00\x00" + b"\x88\x80\x00\x00\x00\x00" + b"\x89\x80\x00\x00\x00\x00"
+    async with simulator(think=SAYS) as running:
+        for rubbish in (
+            b"\xff" * 64,
+            b"\x81\xfe\x00",
+            b"\x81\x85\x00\x00\x00\x00\xff\xff\xff\xff\xff",
+            ping_then_close_then_ping,
+        ):
+            async with await trio.open_tcp_stream(*running.addresses[0]) as stream:
+                await stream.send_all(head + rubbish)
+                with trio.move_on_after(0.1):
+                    while await stream.receive_some(4096):
+                        pass
+        await settled(running)
+        await answers(running)
+
+
+async def test_silence_in_place_of_a_handshake_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "HANDSHAKE_SECONDS", 0.05)
+    async with simulator() as running, await trio.open_tcp_stream(*running.addresses[0]) as stream:
+        with trio.fail_after(2):
+            assert await stream.receive_some(10) == b""
+
+
+async def test_a_message_too_big_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "MESSAGE_MAX_BYTES", 300_000)
+    async with simulator(think=SAYS) as running:
+        async with connected(running) as client:
+            await client.until("session.created")
+            await client.send_text("x" * 1_000_000)
+            assert (await client.closed())[0] == 1009
+        await settled(running)
+        await answers(running)
+
+
+async def test_fragments_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire_module, "UNFINISHED_MAX_BYTES", 20_000)
+    async with simulator(think=SAYS) as running:
+        stream = await trio.open_tcp_stream(*running.addresses[0])
+        async with stream:
+            await stream.send_all(HANDSHAKE.format(target=TARGET, headers="").encode())
+            empty_start, empty_fragments = b"\x01\x80" + bytes(4), (b"\x00\x80" + bytes(4)) * 500
+            await stream.send_all(empty_start)
+            with trio.fail_after(5), suppress(trio.BrokenResourceError):
+                while True:
+                    await stream.send_all(empty_fragments)
+                    await trio.sleep(0.005)
+        await settled(running)
+        await answers(running)
+
+
+@pytest.mark.slow
+async def test_fifteen_mebibytes_of_audio_fit_into_one_append() -> None:
+    async with talking() as client:
+        await client.update(audio={"input": {"turn_detection": None}})
+        await client.send("input_audio_buffer.append", audio="A" * (20 * 1024 * 1024))
+        committed = await client.ask("input_audio_buffer.commit", "input_audio_buffer.committed")
+        assert committed["type"] == "input_audio_buffer.committed"
+        await client.send("input_audio_buffer.append", audio="A" * (20 * 1024 * 1024 + 4))
+        assert (await client.until("error"))["error"]["code"] == "invalid_value"
+
+
+async def test_a_client_that_does_not_read_is_cut_off() -> None:
+    settings = SimulatorSettings(send_seconds=0.3)
+    async with simulator(settings, think=TELLS) as running:
+        ask = b'{"type":"response.create","response":{"conversation":"none"}}'
+        frame = b"\x81" + bytes([0x80 | len(ask)]) + bytes(4) + ask
+        async with await trio.open_tcp_stream(*running.addresses[0]) as stream:
+            await stream.send_all(HANDSHAKE.format(target=TARGET, headers="").encode())
+            with trio.fail_after(10):
+                while running.open_connections:
+                    try:
+                        await stream.send_all(frame * 4)
+                    except trio.BrokenResourceError:
+                        break
+                    await trio.sleep(0.02)
+        await settled(running)
+
+
+async def test_a_close_that_is_not_answered_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 0.1)
+    settings = SimulatorSettings(session_seconds=0.2)
+    async with simulator(settings) as running, await trio.open_tcp_stream(*running.addresses[0]) as stream:
+        await stream.send_all(HANDSHAKE.format(target=TARGET, headers="").encode())
+        await settled(running)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.slow
+async def test_two_hundred_connections_leave_nothing_behind() -> None:
+    async with simulator(think=SAYS) as running:
+        await answers(running)
+        await settled(running)
+        gc.collect()
+        tasks, files = trio.lowlevel.current_statistics().tasks_living, descriptors()
+
+        async def come_and_go(nth: int) -> None:
+            async with connected(running) as client:
+                await client.until("session.created")
+                if nth % 4 == 0:
+                    await client.respond()
+                elif nth % 4 == 1:
+                    await client.send("response.create")
+                    await client.until("response.output_audio.delta")
+
+        for start in range(0, 200, 10):
+            async with trio.open_nursery() as nursery:
+                for nth in range(start, start + 10):
+                    nursery.start_soon(come_and_go, nth)
+        await settled(running)
+        gc.collect()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        assert descriptors() == files
+        assert running.accepted == 201
+
+
+async def test_cancelling_the_service_takes_its_connections_with_it() -> None:
+    clients: list[Client] = []
+    begun, over = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        async with simulator(SimulatorSettings(pace=1.0), think=TELLS) as running:
+
+            async def talk() -> None:
+                async with connected(running) as client:
+                    clients.append(client)
+                    await client.send("response.create")
+                    await client.until("response.output_audio.delta")
+                    begun.set()
+                    await client.closed()
+                over.set()
+
+            nursery.start_soon(talk)
+            await begun.wait()
+        with trio.fail_after(3):
+            await over.wait()
+    assert clients[0].of("response.done") == []
+
+
+async def test_sessions_of_one_seed_have_the_same_ids() -> None:
+    async def ids() -> list[str]:
+        async with talking(SimulatorSettings(seed=7), think=SAYS) as client:
+            await client.respond()
+            return [event["event_id"] for event in client.events if event["type"] != "rate_limits.updated"]
+
+    assert await ids() == await ids()
+
+
+async def test_the_services_meter_counts_every_session() -> None:
+    async with simulator(think=SAYS) as running:
+        total = 0
+        for _ in range(2):
+            async with connected(running) as client:
+                await client.until("session.created")
+                total += (await client.respond())["usage"]["total_tokens"]
+        assert running.meter.responses == {"completed": 2}
+        assert running.meter.usage.total_tokens == total
+
+
+def test_a_setting_that_makes_no_sense_is_named() -> None:
+    for wrong in ({"port": 70_000}, {"voice": "nova"}, {"pace": -1.0}, {"max_connections": 0}):
+        with pytest.raises(ValueError, match=f"simulator setting '{next(iter(wrong))}'"):
+            SimulatorSettings(**wrong)
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "hunter2" not in repr(SimulatorSettings(api_key="hunter2"))
