@@ -5,10 +5,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from server.app import KNOWLEDGE_FOLDER
-from server.knowledge.shipped import load_shipped
-from server.knowledge.sqlite import KnowledgeIndex
-
 # No deadline: the machine is shared, and a slow example is no wrong one. The blob reproduces a failure elsewhere.
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("ci")
@@ -17,6 +13,11 @@ settings.load_profile("ci")
 @pytest.fixture(scope="session")
 def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the shipped knowledge bases in it, made once; servers under test find nothing to do there."""
+    # Imported here: tests of one room must not need all the others.
+    from server.app import KNOWLEDGE_FOLDER
+    from server.knowledge.shipped import load_shipped
+    from server.knowledge.sqlite import KnowledgeIndex
+
     data_dir = tmp_path_factory.mktemp("data")
     folder = data_dir / KNOWLEDGE_FOLDER
     folder.mkdir()

@@ -3,8 +3,7 @@
 import msgspec
 
 from protocol.avatar.events import AvatarPlayback, SessionInit
-from protocol.realtime.codec import Head, InvalidEvent, detail_of
-from protocol.realtime.server_events import ErrorDetail
+from protocol.realtime.codec import Head, InvalidEvent, decode_with
 
 _playback_decoder = msgspec.json.Decoder(AvatarPlayback)
 _init_decoder = msgspec.json.Decoder(SessionInit)
@@ -16,10 +15,7 @@ def decode_playback(frame: bytes, head: Head) -> AvatarPlayback:
     Raises:
         InvalidEvent: a field is missing or has the wrong type.
     """
-    try:
-        return _playback_decoder.decode(frame)
-    except msgspec.ValidationError as error:
-        raise InvalidEvent(detail_of(error, head.event_id)) from None
+    return decode_with(_playback_decoder, frame, head.event_id)
 
 
 def decode_init(frame: bytes) -> SessionInit:
@@ -29,14 +25,9 @@ def decode_init(frame: bytes) -> SessionInit:
         InvalidEvent: the frame is no JSON object, or no ``session.init``, or a field has the wrong type.
     """
     try:
-        return _init_decoder.decode(frame)
-    except msgspec.ValidationError as error:
-        detail = detail_of(error)
-        if detail.param == "type":
-            detail = msgspec.structs.replace(detail, message="The first frame must be session.init.")
-        raise InvalidEvent(detail) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = ErrorDetail(
-            type="invalid_request_error", code="invalid_json", message=f"The first frame is not valid JSON: {error}"
-        )
+        return decode_with(_init_decoder, frame)
+    except InvalidEvent as error:
+        if error.detail.param != "type":
+            raise
+        detail = msgspec.structs.replace(error.detail, message="The first frame must be session.init.")
         raise InvalidEvent(detail) from None

@@ -16,8 +16,9 @@ from protocol.conversation.configuration import Configuration
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.turns import Phase, Request, ServerCall, Turn
 from protocol.conversation.visibility import HiddenItems
-from protocol.realtime.codec import encode
+from protocol.realtime.codec import decode_object, encode
 from protocol.realtime.items import Item
+from protocol.realtime.response import Response
 from protocol.realtime.server_events import (
     Error,
     ErrorDetail,
@@ -38,6 +39,9 @@ MAX_TOOL_ROUNDS = 5
 ENDED_KEPT = 256
 # Unanswered response.create events remembered; the service answers each with created or an error.
 REQUESTS_KEPT = 64
+# Seconds after which an unanswered request is taken to be lost: an error need not name what it refuses, and a request
+# that stays would be taken for the origin of every later response. Longer than any opening of a connection.
+REQUEST_LOST_S = 60.0
 
 
 class Answers:
@@ -54,8 +58,11 @@ class Answers:
         self._turn: Turn | None = None
         self._calls: dict[str, ServerCall] = {}
         self._requests: deque[Request] = deque()
+        # Event ids of ours in requests to which the client gave none.
+        self._anonymous: deque[str] = deque(maxlen=REQUESTS_KEPT)
         self._out_of_band: set[str] = set()
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        # Responses that are over for the client, and whether their end was billed.
+        self._ended: OrderedDict[str, bool] = OrderedDict()
         # What was found since the last answer; the next message is what rests on it.
         self._sources: list[Source] = []
 
@@ -73,7 +80,7 @@ class Answers:
                 return
             if turn.phase is Phase.TOOLS:
                 # What the client asks for shall know our tools' results: it stands in for our own follow-up.
-                turn.client_create = encode(event)
+                turn.client_create = event
                 return
         self._send_request(event, event_id, out_of_band=out_of_band)
 
@@ -82,7 +89,9 @@ class Answers:
         if isinstance(params, dict):
             event = {**event, "response": self._with_tools(params, out_of_band=out_of_band)}
             params = event["response"]
-        request = Request(event_id or self._outlet.new_event_id(), params, out_of_band, anonymous=event_id is None)
+        request = Request(event_id or self._outlet.new_event_id(), params, self._outlet.now, out_of_band)
+        if event_id is None:
+            self._anonymous.append(request.event_id)
         self._remember(request)
         # An error names the request only by event_id, so each has one.
         self._outlet.send_event({**event, "event_id": request.event_id})
@@ -126,10 +135,15 @@ class Answers:
     def interrupted(self) -> None:
         """The user began to speak over the answer: one that waits for tools will not be spoken any more."""
         turn = self._turn
-        if turn is not None and turn.phase is not Phase.GENERATING:
-            if turn.phase is Phase.REQUESTED:
-                self._outlet.send_event({"type": "response.cancel", "event_id": self._outlet.new_event_id()})
-            self._supersede(turn, "turn_detected")
+        if turn is None:
+            return
+        if turn.phase is Phase.GENERATING:
+            # The service cancels it; if it was just complete, nothing follows all the same.
+            turn.interrupted = True
+            return
+        if turn.phase is Phase.REQUESTED:
+            self._outlet.send_event({"type": "response.cancel", "event_id": self._outlet.new_event_id()})
+        self._supersede(turn, "turn_detected")
 
     # The service answers
 
@@ -139,8 +153,10 @@ class Answers:
         if response.id in self._ended or response.id in self._out_of_band or self._is_live(response.id):
             self._outlet.do(Ignored("upstream", "response.created", "the response is already known"))
             return
+        # The turn's end may be made of this frame, at a time when nothing can be done about a bad one.
+        decode_object(frame)
         out_of_band = response.conversation_id is None
-        request = self._take_request(out_of_band=out_of_band)
+        request = self._take_request(response, out_of_band=out_of_band)
         if out_of_band:
             self._out_of_band.add(response.id)
             self._outlet.to_client(frame)
@@ -165,7 +181,7 @@ class Answers:
     def _leave(self, turn: Turn) -> None:
         """Another response began while ``turn`` was not at its end: the service lost one, or the user went on."""
         if turn.phase is Phase.GENERATING:
-            self._mark_ended(turn.response_id)
+            self._mark_ended(turn.response_id, billed=False)
             self._end_for_client(turn, "incomplete", None)
             self._turn = None
         else:
@@ -174,24 +190,34 @@ class Answers:
     def done(self, frame: bytes, event: ResponseDone) -> None:
         """``response.done``."""
         response = event.response
-        if response.id in self._ended:
+        known_as_ended = response.id in self._ended
+        if self._ended.get(response.id):
+            self._lose_calls_of(response)
             self._outlet.do(Ignored("upstream", "response.done", "the response has already ended"))
             return
-        self._mark_ended(response.id)
+        whole = decode_object(frame)
+        self._mark_ended(response.id, billed=True)
         self._outlet.do(Charge(response.id, response.usage, response.status))
-        if response.id in self._out_of_band or (response.conversation_id is None and not self._is_live(response.id)):
-            self._finish_out_of_band(frame, event)
+        live = self._is_live(response.id)
+        out_of_band = response.conversation_id is None or response.id in self._out_of_band
+        if not live and (known_as_ended or out_of_band or self._is_generating()):
+            self._finish_beside(frame, event, shown=not known_as_ended)
             return
-        if not self._is_live(response.id):
+        if not live:
             # Seen when a cancel races with creation: an end without a beginning. The client gets both.
-            self._begin(response.id, _created_from(frame, self._outlet.new_event_id()), self._take_request())
+            self._begin(response.id, _created_from(whole, self._outlet.new_event_id()), self._take_request(response))
         turn = self._turn
         if turn is None:
             raise AssertionError("a response that just began is the current turn")
         for item in response.output:
             if self._is_server_call(item):
                 self._call(turn, item)
-        follows = turn.calls_in_round > 0 and response.status == "completed" and not turn.superseded
+        follows = (
+            turn.calls_in_round > 0
+            and response.status == "completed"
+            and not (turn.superseded or turn.interrupted)
+            and turn.rounds < MAX_TOOL_ROUNDS
+        )
         if follows and turn.held:
             turn.hidden_usage = _sum(turn.hidden_usage, response.usage)
         elif turn.held and turn.superseded:
@@ -202,7 +228,7 @@ class Answers:
             turn.phase, turn.rounds = Phase.TOOLS, turn.rounds + 1
             self._follow_up_if_ready(turn)
         else:
-            self._turn = None
+            self._turn, self._sources = None, []
             self._enter("listening")
 
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
@@ -213,32 +239,36 @@ class Answers:
         if usage is not None and self._avatar_events:
             self._outlet.announce(_usage_event(event.response.id, usage))
 
-    def _finish_out_of_band(self, frame: bytes, event: ResponseDone) -> None:
-        if event.response.id not in self._out_of_band:
-            self._take_request(out_of_band=True)
-            self._outlet.to_client(_created_from(frame, self._outlet.new_event_id()))
-        self._out_of_band.discard(event.response.id)
-        self._outlet.to_client(self._shown_done(frame, event, None))
+    def _finish_beside(self, frame: bytes, event: ResponseDone, *, shown: bool) -> None:
+        """The end of a response that is not the turn's: nobody waits for its calls."""
+        response = event.response
+        self._lose_calls_of(response)
+        if response.id not in self._out_of_band and shown:
+            self._take_request(response, out_of_band=response.conversation_id is None)
+            self._outlet.to_client(_created_from(decode_object(frame), self._outlet.new_event_id()))
+        self._out_of_band.discard(response.id)
+        if shown:
+            self._outlet.to_client(self._shown_done(frame, event, None))
 
     def _shown_done(self, frame: bytes, event: ResponseDone, usage: Usage | None) -> bytes:
         """``response.done`` without the calls of server tools, and with ``usage`` where that is not the service's."""
-        hides = any(self._is_hidden_call(item) for item in event.response.output)
+        hides = any(self._is_hidden(item) for item in event.response.output)
         if not hides and usage is None:
             return frame
-        shown = msgspec.json.decode(frame)
+        shown = decode_object(frame)
         response = shown["response"]
-        response["output"] = [item for item in response["output"] if not self._runs_here(item)]
+        if hides:
+            # Item for item as in the struct that was made of the same list.
+            pairs = zip(response["output"], event.response.output, strict=True)
+            response["output"] = [item for item, read in pairs if not self._is_hidden(read)]
         if usage is not None:
-            response["usage"] = {**(response["usage"] or {}), **msgspec.to_builtins(usage)}
+            response["usage"] = {**(response.get("usage") or {}), **msgspec.to_builtins(usage)}
         return encode(shown)
-
-    def _runs_here(self, item: dict[str, Any]) -> bool:
-        return item.get("type") == "function_call" and self._configuration.runs_here(item.get("name"))
 
     def item_added(self, frame: bytes, event: OutputItemAdded) -> None:
         """``response.output_item.added``."""
-        if self._is_server_call(event.item) and event.item.id and not self._configuration.show_tools:
-            self._hidden.hide(event.item.id)
+        if self._is_hidden(event.item):
+            self._hide(event.item)
             return
         if not self.passes(event.response_id):
             return
@@ -254,12 +284,12 @@ class Answers:
         """``response.output_item.done``: the moment to run a server tool."""
         item = event.item
         if self._is_server_call(item):
-            if event.response_id in self._out_of_band:
-                self._outlet.do(Record(Called(item.call_id or "", item.name or "", "lost")))
-            elif self._turn is not None and self._is_live(event.response_id):
+            if self._turn is not None and self._is_live(event.response_id):
                 self._call(self._turn, item)
-            if not self._configuration.show_tools:
-                return
+            else:
+                self._lose(item)
+        if self._is_hidden(item):
+            return
         if not self.passes(event.response_id):
             return
         if item.type == "function_call" and self._turn is not None and self._is_live(event.response_id):
@@ -287,9 +317,11 @@ class Answers:
         """A tool runs."""
         self._enter("searching")
 
+    def _is_generating(self) -> bool:
+        return self._turn is not None and self._turn.phase is Phase.GENERATING
+
     def _is_live(self, response_id: str | None) -> bool:
-        turn = self._turn
-        return turn is not None and turn.phase is Phase.GENERATING and turn.response_id == response_id
+        return self._turn is not None and self._is_generating() and self._turn.response_id == response_id
 
     def _show(self, turn: Turn) -> None:
         if turn.held:
@@ -301,8 +333,8 @@ class Answers:
     def _is_server_call(self, item: Item) -> bool:
         return item.type == "function_call" and self._configuration.runs_here(item.name)
 
-    def _is_hidden_call(self, item: Item) -> bool:
-        return self._is_server_call(item) and not self._configuration.show_tools
+    def _is_hidden(self, item: Item) -> bool:
+        return item.id in self._hidden or (self._is_server_call(item) and not self._configuration.show_tools)
 
     def is_server_call(self, call_id: str | None) -> bool:
         """Whether this call is answered here, so that nobody else may answer it."""
@@ -312,11 +344,10 @@ class Answers:
         call_id = item.call_id or ""
         if call_id in self._calls:
             return
-        if not self._configuration.show_tools and item.id:
-            self._hidden.hide(item.id)
         if not call_id or (item.status or "completed") != "completed":
-            self._outlet.do(Record(Called(call_id, item.name or "", "lost")))
+            self._lose(item)
             return
+        self._hide(item)
         self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", turn)
         turn.pending.add(call_id)
         turn.calls_in_round += 1
@@ -325,10 +356,29 @@ class Answers:
         self._outlet.do(RunTool(call_id, item.name or "", item.arguments or ""))
         self.searching()
 
+    def _lose(self, item: Item) -> None:
+        """A call of a server tool that is not run: it is cut short, or nobody waits for its result."""
+        call_id = item.call_id or ""
+        if call_id in self._calls:
+            return
+        self._hide(item)
+        if call_id:
+            self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", None, answered=True)
+        self._outlet.do(Record(Called(call_id, item.name or "", "lost")))
+
+    def _lose_calls_of(self, response: Response) -> None:
+        for item in response.output:
+            if self._is_server_call(item):
+                self._lose(item)
+
+    def _hide(self, item: Item) -> None:
+        if item.id and not self._configuration.show_tools:
+            self._hidden.hide(item.id)
+
     def result(self, call_id: str, result: ToolResult) -> None:
         """A tool has finished."""
         call = self._calls.get(call_id)
-        if call is None or call.answered:
+        if call is None or call.answered or call.turn is None:
             self._outlet.do(Ignored("tool", "result", "the call is unknown or already answered"))
             return
         call.answered = True
@@ -348,7 +398,7 @@ class Answers:
         turn = call.turn
         turn.pending.discard(call_id)
         turn.call_items.append(item_id)
-        if not turn.superseded:
+        if turn is self._turn:
             known = {source.id for source in self._sources}
             self._sources += [source for source in result.sources if source.id not in known]
         self._follow_up_if_ready(turn)
@@ -361,10 +411,10 @@ class Answers:
             # The client asks for what follows: it has, or it will when its own tools are done.
             self._turn = None
             if turn.client_create is not None:
-                event = msgspec.json.decode(turn.client_create)
-                self._send_request(event, event.get("event_id"), out_of_band=False)
+                event = turn.client_create
+                self._send_request(event, event.get("event_id") or None, out_of_band=False)
             return
-        request = Request(self._outlet.new_event_id(), turn.params, turn=turn)
+        request = Request(self._outlet.new_event_id(), turn.params, self._outlet.now, turn=turn)
         turn.phase = Phase.REQUESTED
         self._remember(request)
         event = {"type": "response.create", "event_id": request.event_id}
@@ -408,12 +458,13 @@ class Answers:
 
     def is_anonymous_request(self, event_id: str | None) -> bool:
         """Whether this event id was given by us to a client's request that had none."""
-        return any(request.anonymous and request.event_id == event_id for request in self._requests)
+        return event_id in self._anonymous
 
     def follow_up_overdue(self) -> None:
         """The service did not begin the follow-up in time."""
         turn = self._turn
         if turn is not None and turn.phase is Phase.REQUESTED:
+            self._requests = deque(request for request in self._requests if request.turn is not turn)
             message = f"The service did not answer within {FOLLOW_UP_DEADLINE_S:.0f} seconds."
             self._fail(turn, ErrorDetail(type="server_error", code="response_timeout", message=message))
 
@@ -432,6 +483,12 @@ class Answers:
         turn.superseded = True
         if turn.active_to_client:
             self._end_for_client(turn, "cancelled", None, reason)
+        if turn.client_create is not None:
+            message = "The response was cancelled before it began: the conversation went on."
+            event_id = turn.client_create.get("event_id") or None
+            self._outlet.refuse(
+                ErrorDetail(type="invalid_request_error", code="response_cancelled", message=message, event_id=event_id)
+            )
         self._turn, self._sources = None, []
         self._enter("listening")
 
@@ -440,18 +497,21 @@ class Answers:
         if self._turn is not None and self._turn.active_to_client:
             self._end_for_client(self._turn, "failed", {"type": "server_error", "code": "upstream_lost"})
         self._turn = None
+        self._out_of_band.clear()
+        self._requests.clear()
+
+    def lose_calls(self) -> None:
+        """The session ends: results that are still to come reach nobody."""
         for call in self._calls.values():
             if not call.answered:
                 call.answered = True
                 self._outlet.do(Record(Called(call.call_id, call.name, "lost")))
-        self._out_of_band.clear()
-        self._requests.clear()
 
     def _end_for_client(self, turn: Turn, status: str, error: dict[str, Any] | None, reason: str | None = None) -> None:
         """Ends a response for the client that the service did not end, or that the client never saw begin."""
         self._show(turn)
         turn.open_to_client = False
-        event = msgspec.json.decode(turn.created)
+        event = decode_object(turn.created)
         details: dict[str, Any] = {"type": status}
         if reason:
             details["reason"] = reason
@@ -466,15 +526,22 @@ class Answers:
 
     # Small things
 
-    def _take_request(self, *, out_of_band: bool = False) -> Request | None:
-        for request in self._requests:
-            if request.out_of_band == out_of_band:
-                self._requests.remove(request)
+    def _take_request(self, response: Response, *, out_of_band: bool = False) -> Request | None:
+        """The request that a response answers; None if speech began it.
+
+        The service answers in order and echoes the metadata, so a request before the one answered will not be.
+        """
+        oldest = self._outlet.now - REQUEST_LOST_S
+        band = [request for request in self._requests if request.out_of_band == out_of_band]
+        for position, request in enumerate(band):
+            if request.asked_at >= oldest and request.metadata == (response.metadata or {}):
+                for answered in band[: position + 1]:
+                    self._requests.remove(answered)
                 return request
         return None
 
-    def _mark_ended(self, response_id: str) -> None:
-        self._ended[response_id] = None
+    def _mark_ended(self, response_id: str, *, billed: bool) -> None:
+        self._ended[response_id] = billed
         while len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
 
@@ -491,9 +558,8 @@ def _sum(first: Usage | None, second: Usage | None) -> Usage | None:
     return first + second
 
 
-def _created_from(done: bytes, event_id: str) -> bytes:
+def _created_from(event: dict[str, Any], event_id: str) -> bytes:
     """A ``response.created`` for a response of which only the end was seen."""
-    event = msgspec.json.decode(done)
     event["type"], event["event_id"] = "response.created", event_id
     event["response"] |= {"status": "in_progress", "status_details": None, "output": [], "usage": None}
     return encode(event)

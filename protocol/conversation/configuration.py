@@ -89,6 +89,9 @@ class Configuration:
 def _only(value: dict[str, Any], paths: frozenset[str], prefix: str = "") -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, inner in value.items():
+        if "." in key:
+            # Else one key could pass for a path.
+            continue
         path = prefix + key
         if path in paths:
             kept[key] = inner

@@ -30,7 +30,16 @@ from protocol.conversation.visibility import HiddenItems
 from protocol.endings import EndReason
 from protocol.realtime import client_events as client
 from protocol.realtime import server_events as server
-from protocol.realtime.codec import Head, InvalidEvent, base64_size, decode_client, decode_server, encode, read_head
+from protocol.realtime.codec import (
+    Head,
+    InvalidEvent,
+    base64_size,
+    decode_client,
+    decode_object,
+    decode_server,
+    encode,
+    read_head,
+)
 from protocol.realtime.items import Item
 from protocol.realtime.server_events import ErrorDetail
 
@@ -172,7 +181,7 @@ class Conversation:
         self._outlet.now = now
         if name == FOLLOW_UP_DEADLINE:
             self._answers.follow_up_overdue()
-        elif name == OPENING_DEADLINE:
+        elif name == OPENING_DEADLINE and self._opening_id is not None:
             message = f"The Realtime service did not confirm the session within {OPENING_DEADLINE_S:.0f} seconds."
             self._end(EndReason.UPSTREAM_TOO_SLOW, message, "upstream_error")
         return self._outlet.take()
@@ -192,6 +201,7 @@ class Conversation:
         return self._outlet.take()
 
     def _end(self, reason: EndReason, message: str, error_type: str) -> None:
+        self._answers.lose_calls()
         if reason not in (EndReason.COMPLETED, EndReason.CLIENT_LOST):
             self._outlet.refuse(ErrorDetail(type=error_type, code=reason.label, message=message))
         self._outlet.close(reason, message)
@@ -209,7 +219,9 @@ class Conversation:
     def _other(self, frame: bytes, head: Head) -> None:
         if head.item_id in self._hidden:
             return
-        if head.type.startswith("response.") and not self._answers.passes(head.response_id):
+        # A few (response.mcp_call.*) do not say which response they belong to.
+        named = head.response_id is not None
+        if named and head.type.startswith("response.") and not self._answers.passes(head.response_id):
             self._outlet.do(Ignored("upstream", head.type, "its response is not active"))
             return
         if head.type in _SPOKEN:
@@ -220,8 +232,8 @@ class Conversation:
         # Shown when our configuration is confirmed, so that the client never sees a session that is not yet ours.
         self._created_event_id = event.event_id
 
-    def _session_updated(self, frame: bytes, _event: server.SessionUpdated) -> None:
-        shown = msgspec.json.decode(frame)
+    def _session_updated(self, frame: bytes, event: server.SessionUpdated) -> None:
+        shown = decode_object(frame)
         self._configuration.learn(shown["session"])
         shown["session"] = self._configuration.shown(shown["session"])
         if self._opening_id is None:
@@ -229,7 +241,7 @@ class Conversation:
             return
         self._opening_id = None
         self._outlet.do(SetDeadline(OPENING_DEADLINE, None))
-        shown["type"], shown["event_id"] = "session.created", self._created_event_id or shown["event_id"]
+        shown["type"], shown["event_id"] = "session.created", self._created_event_id or event.event_id
         self._outlet.to_client(encode(shown))
         self._answers.listening()
 
@@ -257,11 +269,12 @@ class Conversation:
 
     def _item_placed(self, frame: bytes, event: server.ItemAdded | server.ItemCreated | server.ItemDone) -> None:
         item, previous = event.item, event.previous_item_id or None
-        if item.id and not self._configuration.show_tools and self._belongs_to_server_tool(item):
-            self._hidden.hide(item.id)
-        if item.id in self._hidden:
-            if event.previous_item_id is not UNSET and item.id:
-                self._hidden.place(item.id, previous)
+        belongs = not self._configuration.show_tools and self._belongs_to_server_tool(item)
+        if belongs or item.id in self._hidden:
+            if item.id:
+                self._hidden.hide(item.id)
+                if event.previous_item_id is not UNSET:
+                    self._hidden.place(item.id, previous)
             return
         if item.role == "user" and not isinstance(event, server.ItemDone) and (text := item.spoken_text()):
             self._outlet.do(Record(Said(item.id or "", "user", text)))
@@ -278,7 +291,7 @@ class Conversation:
     def _remapped(self, frame: bytes, previous_item_id: str | None) -> bytes:
         if previous_item_id not in self._hidden:
             return frame
-        event = msgspec.json.decode(frame)
+        event = decode_object(frame)
         event["previous_item_id"] = self._hidden.visible_before(previous_item_id)
         return encode(event)
 
@@ -302,24 +315,23 @@ class Conversation:
         current = self._playback.current
         if current is None:
             return
-        self._outlet.do(PurgeAudio(current.item_id))
-        if not self._avatar_events:
-            # Clients of the service's own protocol keep their playback's time and truncate by themselves.
-            return
-        cut = self._playback.interrupt(self._outlet.now)
-        if cut is None:
-            return
-        heard_ms = int(cut.heard_ms(self._outlet.now))
-        self._outlet.do(Record(Said(cut.item_id, "assistant", "", heard_ms=heard_ms)))
-        self._outlet.send_event(
-            {
-                "type": "conversation.item.truncate",
-                "event_id": self._outlet.new_event_id(),
-                "item_id": cut.item_id,
-                "content_index": cut.content_index,
-                "audio_end_ms": heard_ms,
-            }
-        )
+        now = self._outlet.now
+        # Clients of the service's own protocol keep their playback's time and truncate by themselves.
+        unheard = self._playback.interrupt(now) if self._avatar_events else self._playback.unheard(now)
+        for item_id in dict.fromkeys([*(item.item_id for item in unheard), current.item_id]):
+            self._outlet.do(PurgeAudio(item_id))
+        for cut in unheard if self._avatar_events else ():
+            heard_ms = int(cut.heard_ms(now))
+            self._outlet.do(Record(Said(cut.item_id, "assistant", "", heard_ms=heard_ms)))
+            self._outlet.send_event(
+                {
+                    "type": "conversation.item.truncate",
+                    "event_id": self._outlet.new_event_id(),
+                    "item_id": cut.item_id,
+                    "content_index": cut.content_index,
+                    "audio_end_ms": heard_ms,
+                }
+            )
 
     # From the client
 
@@ -335,7 +347,7 @@ class Conversation:
         self._outlet.to_upstream(frame)
 
     def _update_session(self, frame: bytes, _event: client.SessionUpdate) -> None:
-        event = msgspec.json.decode(frame)
+        event = decode_object(frame)
         event["session"] = self._configuration.admit_update(event["session"])
         self._outlet.send_event(event)
 
@@ -367,7 +379,7 @@ class Conversation:
             raise InvalidEvent(_invalid(code, message, event.event_id or None, "item_id"))
 
     def _create_response(self, frame: bytes, event: client.ResponseCreate) -> None:
-        self._answers.ask(msgspec.json.decode(frame), event.event_id or None)
+        self._answers.ask(decode_object(frame), event.event_id or None)
 
     def _cancel(self, frame: bytes, event: client.ResponseCancel) -> None:
         self._answers.cancel(frame, event.response_id or None)

@@ -20,6 +20,8 @@ OWN_EVENT_PREFIX = "event_la_"
 # Audio: longer than any connect that still succeeds; a person's first words must not be lost meanwhile.
 WAITING_CONTROL_MAX_BYTES = 1024 * 1024
 WAITING_AUDIO_MAX_MS = 15_000.0
+# Twice what that much PCM16 takes as base64; frames can be made that say much and hold little sound.
+WAITING_AUDIO_MAX_BYTES = 2 * 1024 * 1024
 
 
 class Outlet:
@@ -30,6 +32,7 @@ class Outlet:
         "_new_id",
         "_upstream_open",
         "_waiting",
+        "_waiting_audio_bytes",
         "_waiting_audio_ms",
         "_waiting_bytes",
         "closed",
@@ -43,6 +46,7 @@ class Outlet:
         self._waiting: deque[ToUpstream] = deque()
         self._waiting_bytes = 0
         self._waiting_audio_ms = 0.0
+        self._waiting_audio_bytes = 0
         self.closed = False
         # The time of the step under way, in seconds of the caller's clock.
         self.now = 0.0
@@ -90,11 +94,14 @@ class Outlet:
         self._waiting.append(action)
         if audio_ms:
             self._waiting_audio_ms += audio_ms
+            self._waiting_audio_bytes += len(frame)
             self._drop_oldest_waiting_audio()
         else:
             self._waiting_bytes += len(frame)
             if self._waiting_bytes > WAITING_CONTROL_MAX_BYTES:
-                self.close(EndReason.UPSTREAM_TOO_SLOW, "Too much was sent before the Realtime service was connected.")
+                message = "Too much was sent before the Realtime service was connected."
+                self.refuse(ErrorDetail(type="upstream_error", code=EndReason.UPSTREAM_TOO_SLOW.label, message=message))
+                self.close(EndReason.UPSTREAM_TOO_SLOW, message)
 
     def send_event(self, event: dict[str, Any]) -> None:
         """Sends an object to the service as an event."""
@@ -102,25 +109,29 @@ class Outlet:
 
     def _drop_oldest_waiting_audio(self) -> None:
         dropped_ms = 0.0
-        while self._waiting_audio_ms > WAITING_AUDIO_MAX_MS:
+        while self._waiting_audio_ms > WAITING_AUDIO_MAX_MS or self._waiting_audio_bytes > WAITING_AUDIO_MAX_BYTES:
             oldest = next(action for action in self._waiting if action.audio_ms)
             self._waiting.remove(oldest)
             self._waiting_audio_ms -= oldest.audio_ms
+            self._waiting_audio_bytes -= len(oldest.frame)
             dropped_ms += oldest.audio_ms
         if dropped_ms:
             self.do(Ignored("client", "input_audio_buffer.append", f"{dropped_ms:.0f} ms waited too long for upstream"))
 
     def open_upstream(self, opening: dict[str, Any]) -> None:
         """The service's connection is open: sends ``opening`` first, then what has waited, in order."""
+        if self.closed:
+            return
         self._upstream_open = True
         self._actions.append(ToUpstream(encode(opening)))
         self._actions.extend(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
         self._waiting_audio_ms = 0.0
+        self._waiting_audio_bytes = 0
 
     def close(self, reason: EndReason, message: str) -> None:
-        """Ends the session, once: the client is told why, then nothing more leaves."""
+        """Ends the session, once; nothing more leaves."""
         if self.closed:
             return
         self._actions.append(Close(reason, message))

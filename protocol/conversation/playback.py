@@ -63,14 +63,29 @@ class Playback:
             item.acknowledged_ms = max(item.acknowledged_ms or 0.0, min(played_ms, item.sent_ms))
         return True
 
-    def interrupt(self, now: float) -> SpokenItem | None:
-        """Cuts the current item off. Returns it if some of it was not heard, else None."""
-        item, self.current = self.current, None
-        if item is None or item.truncated or item.heard_ms(now) >= item.sent_ms:
-            return None
-        item.truncated = True
-        self._playhead_at = now
-        return item
+    def unheard(self, now: float) -> list[SpokenItem]:
+        """What was sent and not heard to its end: the item being heard and those that wait behind it, in order."""
+        items: list[SpokenItem] = []
+        for item in reversed(self._items.values()):
+            if item.truncated:
+                break
+            heard_ms = item.heard_ms(now)
+            if heard_ms < item.sent_ms:
+                items.append(item)
+            if heard_ms > 0:
+                # Items are heard in order, so the ones before this are over.
+                break
+        return items[::-1]
+
+    def interrupt(self, now: float) -> list[SpokenItem]:
+        """Cuts off what is ``unheard``: nothing more of it is sent. Returns it."""
+        items = self.unheard(now)
+        for item in items:
+            item.truncated = True
+        if items:
+            self._playhead_at = now
+        self.current = None
+        return items
 
     def truncate(self, item_id: str) -> None:
         """The client itself cut an item off: nothing more of it is sent."""

@@ -30,6 +30,7 @@ class Turn:
         call_items: items of the turn's server tool calls and their outputs, in order.
         rounds: how many responses of this turn ended in server tool calls.
         hidden_usage: usage of responses the client never saw.
+        interrupted: the user began to speak while the response was generated.
         superseded: the user or the client went on to something else; no follow-up is asked for.
         client_create: the client's ``response.create`` that waits for our tools' results.
         client_called: the response also called the client's tools, so the client asks for what follows.
@@ -46,9 +47,10 @@ class Turn:
     rounds: int = 0
     hidden_usage: Usage | None = None
     open_to_client: bool = False
+    interrupted: bool = False
     superseded: bool = False
     client_called: bool = False
-    client_create: bytes | None = None
+    client_create: dict[str, Any] | None = None
 
     @property
     def active_to_client(self) -> bool:
@@ -58,22 +60,29 @@ class Turn:
 
 @dataclass(slots=True)
 class ServerCall:
-    """A call of a server tool. ``turn`` asked for it."""
+    """A call of a server tool. ``turn`` asked for it; None: it was not run."""
 
     call_id: str
     item_id: str
     name: str
-    turn: Turn
+    turn: Turn | None
     answered: bool = False
 
 
 @dataclass(slots=True)
 class Request:
-    """A ``response.create`` that the service has not answered yet: the client's, or ours for ``turn``."""
+    """A ``response.create`` that the service has not answered yet: the client's, or ours for ``turn``.
+
+    ``asked_at`` is in seconds of the machine's clock.
+    """
 
     event_id: str
     params: dict[str, Any] | None
+    asked_at: float
     out_of_band: bool = False
     turn: Turn | None = None
-    # The client gave no event_id of its own, so an error must not show ours.
-    anonymous: bool = False
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the service echoes in the response."""
+        return (self.params or {}).get("metadata") or {}

@@ -1,7 +1,5 @@
 """Which items the client must not see, and how the order of items reads without them. Decides nothing about tools."""
 
-from typing import Any
-
 
 class HiddenItems:
     """The items of server-side tool calls: their ids, and the visible item that stands before each.
@@ -32,11 +30,3 @@ class HiddenItems:
             seen.add(item_id)
             item_id = self._before[item_id]
         return item_id
-
-    def remap(self, event: dict[str, Any]) -> bool:
-        """Points ``previous_item_id`` of a decoded event past hidden items; says whether it changed anything."""
-        previous = event.get("previous_item_id")
-        if previous not in self._before:
-            return False
-        event["previous_item_id"] = self.visible_before(previous)
-        return True

@@ -18,6 +18,9 @@ _INVALID_REQUEST = "invalid_request_error"
 # How msgspec words its complaints; a test notices when it changes its words.
 _MISSING = re.compile(r"missing required field `([^`]+)`(?: - at `([^`]+)`)?")
 _QUOTE = ord('"')
+# How deep an event may nest where it is rewritten. Tool schemas need a tenth of it; the parser alone would go to the
+# interpreter's limit of recursion, which is nearer for whoever writes the event again from deeper in the stack.
+NESTING_MAX_LEVELS = 100
 _AT = re.compile(r" - at `([^`]+)`$")
 
 
@@ -48,6 +51,7 @@ class _Type(msgspec.Struct):
 
 _head_decoder = msgspec.json.Decoder(Head)
 _type_decoder = msgspec.json.Decoder(_Type)
+_object_decoder = msgspec.json.Decoder(dict[str, Any])
 _client_decoders = {name: msgspec.json.Decoder(event) for name, event in CLIENT_EVENTS.items()}
 _server_decoders = {name: msgspec.json.Decoder(event) for name, event in SERVER_EVENTS.items()}
 _encoder = msgspec.json.Encoder()
@@ -66,7 +70,7 @@ def base64_size(raw: msgspec.Raw | UnsetType) -> int:
     if len(view) < 2 or view[0] != _QUOTE:
         return 0
     padding = bytes(view[-3:-1]).count(b"=")
-    return (len(view) - 2) * 3 // 4 - padding
+    return max(0, (len(view) - 2) * 3 // 4 - padding)
 
 
 def read_head(frame: bytes) -> Head:
@@ -80,15 +84,17 @@ def read_head(frame: bytes) -> Head:
     except msgspec.ValidationError:
         return _read_odd_head(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(_detail("invalid_json", f"The frame is not valid JSON: {error}")) from None
+        raise InvalidEvent(_no_json(error)) from None
 
 
 def _read_odd_head(frame: bytes) -> Head:
     """A head whose lesser fields have unexpected types: the type alone decides what becomes of the frame."""
     try:
         odd = _type_decoder.decode(frame)
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         raise InvalidEvent(_detail("invalid_event", "An event must be a JSON object.")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent(_no_json(error)) from None
     event_id = odd.event_id if isinstance(odd.event_id, str) else None
     if odd.type is UNSET:
         raise InvalidEvent(
@@ -116,7 +122,7 @@ def decode_client(frame: bytes, head: Head) -> ClientEvent:
                 head.event_id,
             )
         )
-    event = _decode(decoder, frame, head)
+    event = decode_with(decoder, frame, head.event_id)
     if isinstance(event.event_id, str) and len(event.event_id) > EVENT_ID_MAX_CHARS:
         message = f"Invalid 'event_id': at most {EVENT_ID_MAX_CHARS} characters."
         raise InvalidEvent(_detail("invalid_value", message, "event_id", None))
@@ -130,19 +136,45 @@ def decode_server(frame: bytes, head: Head) -> ServerEvent | None:
         InvalidEvent: a known type whose fields do not fit. A relay passes such a frame on unread.
     """
     decoder = _server_decoders.get(head.type)
-    return None if decoder is None else _decode(decoder, frame, head)
+    return None if decoder is None else decode_with(decoder, frame, head.event_id)
+
+
+def decode_object(frame: bytes) -> dict[str, Any]:
+    """The whole of an event as a plain object, for rewriting: fields that this version does not know survive.
+
+    Raises:
+        InvalidEvent: what a struct's decoder skips can still be no JSON, a number out of range, or nested too deep.
+    """
+    value = decode_with(_object_decoder, frame)
+    _check_nesting(value)
+    return value
 
 
 _E = TypeVar("_E")
 
 
-def _decode(decoder: msgspec.json.Decoder[_E], frame: bytes, head: Head) -> _E:
+def decode_with(decoder: msgspec.json.Decoder[_E], frame: bytes, event_id: str | None = None) -> _E:
+    """What ``decoder`` reads, its errors translated.
+
+    Raises:
+        InvalidEvent: the frame is no JSON, or does not fit; ``event_id`` is named in the error.
+    """
     try:
         return decoder.decode(frame)
     except msgspec.ValidationError as error:
-        raise InvalidEvent(detail_of(error, head.event_id)) from None
+        raise InvalidEvent(detail_of(error, event_id)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(_detail("invalid_json", f"The frame is not valid JSON: {error}")) from None
+        raise InvalidEvent(_no_json(error)) from None
+
+
+def _check_nesting(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(NESTING_MAX_LEVELS):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise InvalidEvent(_detail("invalid_json", f"The event nests deeper than {NESTING_MAX_LEVELS} levels."))
 
 
 def detail_of(error: msgspec.ValidationError, event_id: str | None = None) -> ErrorDetail:
@@ -163,6 +195,10 @@ def detail_of(error: msgspec.ValidationError, event_id: str | None = None) -> Er
 def _dotted(path: str | None, field: str | None = None) -> str:
     inner = (path or "$").removeprefix("$").removeprefix(".")
     return ".".join(part for part in (inner, field) if part)
+
+
+def _no_json(error: Exception) -> ErrorDetail:
+    return _detail("invalid_json", f"The frame is not valid JSON: {error}")
 
 
 def _detail(code: str, message: str, param: str | None = None, event_id: str | None = None) -> ErrorDetail:
