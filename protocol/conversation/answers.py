@@ -5,20 +5,21 @@ consists of server calls only is never shown, and its follow-up stands in its pl
 the client must take a response to be active. What a session is configured to be is decided next door.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
 
 from protocol.avatar.events import AvatarCitations, AvatarState, AvatarUsage, Source, State
-from protocol.conversation.actions import Called, Charge, Ignored, Record, RunTool, Said, SetDeadline, ToolResult
+from protocol.conversation.actions import Charge, Ignored, Record, Said, SetDeadline, ToolResult
+from protocol.conversation.calls import ServerCalls
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.outlet import Outlet
-from protocol.conversation.turns import Phase, Request, ServerCall, Turn
+from protocol.conversation.requests import Request, Requests
+from protocol.conversation.turns import Phase, Turn
 from protocol.conversation.visibility import HiddenItems
 from protocol.realtime.codec import decode_object, encode
 from protocol.realtime.items import Item
-from protocol.realtime.response import Response
 from protocol.realtime.server_events import (
     Error,
     ErrorDetail,
@@ -37,11 +38,6 @@ FOLLOW_UP_DEADLINE_S = 15.0
 MAX_TOOL_ROUNDS = 5
 # Ended responses remembered, to tell a late or repeated event from a new one.
 ENDED_KEPT = 256
-# Unanswered response.create events remembered; the service answers each with created or an error.
-REQUESTS_KEPT = 64
-# Seconds after which an unanswered request is taken to be lost: an error need not name what it refuses, and a request
-# that stays would be taken for the origin of every later response. Longer than any opening of a connection.
-REQUEST_LOST_S = 60.0
 
 
 class Answers:
@@ -56,10 +52,8 @@ class Answers:
         self._avatar_events = avatar_events
         self._state: State | None = None
         self._turn: Turn | None = None
-        self._calls: dict[str, ServerCall] = {}
-        self._requests: deque[Request] = deque()
-        # Event ids of ours in requests to which the client gave none.
-        self._anonymous: deque[str] = deque(maxlen=REQUESTS_KEPT)
+        self._calls = ServerCalls(outlet, configuration, hidden)
+        self._requests = Requests()
         self._out_of_band: set[str] = set()
         # Responses that are over for the client, and whether their end was billed.
         self._ended: OrderedDict[str, bool] = OrderedDict()
@@ -90,9 +84,7 @@ class Answers:
             event = {**event, "response": self._with_tools(params, out_of_band=out_of_band)}
             params = event["response"]
         request = Request(event_id or self._outlet.new_event_id(), params, self._outlet.now, out_of_band)
-        if event_id is None:
-            self._anonymous.append(request.event_id)
-        self._remember(request)
+        self._requests.add(request, anonymous=event_id is None)
         # An error names the request only by event_id, so each has one.
         self._outlet.send_event({**event, "event_id": request.event_id})
 
@@ -103,11 +95,6 @@ class Answers:
             own = self._configuration.own_tools_of_client if tools is None else tools
             return {**params, "tools": self._configuration.client_tools(own)} if isinstance(own, list) else params
         return {**params, "tools": self._configuration.merged_tools(tools)} if isinstance(tools, list) else params
-
-    def _remember(self, request: Request) -> None:
-        self._requests.append(request)
-        while len(self._requests) > REQUESTS_KEPT:
-            self._requests.popleft()
 
     def _refuse_second(self, turn: Turn, event_id: str | None) -> None:
         self._outlet.refuse(
@@ -156,7 +143,7 @@ class Answers:
         # The turn's end may be made of this frame, at a time when nothing can be done about a bad one.
         decode_object(frame)
         out_of_band = response.conversation_id is None
-        request = self._take_request(response, out_of_band=out_of_band)
+        request = self._requests.answered_by(response, self._outlet.now, out_of_band=out_of_band)
         if out_of_band:
             self._out_of_band.add(response.id)
             self._outlet.to_client(frame)
@@ -192,7 +179,7 @@ class Answers:
         response = event.response
         known_as_ended = response.id in self._ended
         if self._ended.get(response.id):
-            self._lose_calls_of(response)
+            self._calls.lose_those_of(response)
             self._outlet.do(Ignored("upstream", "response.done", "the response has already ended"))
             return
         whole = decode_object(frame)
@@ -205,12 +192,16 @@ class Answers:
             return
         if not live:
             # Seen when a cancel races with creation: an end without a beginning. The client gets both.
-            self._begin(response.id, _created_from(whole, self._outlet.new_event_id()), self._take_request(response))
+            self._begin(
+                response.id,
+                _created_from(whole, self._outlet.new_event_id()),
+                self._requests.answered_by(response, self._outlet.now, out_of_band=False),
+            )
         turn = self._turn
         if turn is None:
             raise AssertionError("a response that just began is the current turn")
         for item in response.output:
-            if self._is_server_call(item):
+            if self._calls.is_one(item):
                 self._call(turn, item)
         follows = (
             turn.calls_in_round > 0
@@ -242,9 +233,9 @@ class Answers:
     def _finish_beside(self, frame: bytes, event: ResponseDone, *, shown: bool) -> None:
         """The end of a response that is not the turn's: nobody waits for its calls."""
         response = event.response
-        self._lose_calls_of(response)
+        self._calls.lose_those_of(response)
         if response.id not in self._out_of_band and shown:
-            self._take_request(response, out_of_band=response.conversation_id is None)
+            self._requests.answered_by(response, self._outlet.now, out_of_band=response.conversation_id is None)
             self._outlet.to_client(_created_from(decode_object(frame), self._outlet.new_event_id()))
         self._out_of_band.discard(response.id)
         if shown:
@@ -252,7 +243,7 @@ class Answers:
 
     def _shown_done(self, frame: bytes, event: ResponseDone, usage: Usage | None) -> bytes:
         """``response.done`` without the calls of server tools, and with ``usage`` where that is not the service's."""
-        hides = any(self._is_hidden(item) for item in event.response.output)
+        hides = any(self._calls.is_hidden(item) for item in event.response.output)
         if not hides and usage is None:
             return frame
         shown = decode_object(frame)
@@ -260,15 +251,15 @@ class Answers:
         if hides:
             # Item for item as in the struct that was made of the same list.
             pairs = zip(response["output"], event.response.output, strict=True)
-            response["output"] = [item for item, read in pairs if not self._is_hidden(read)]
+            response["output"] = [item for item, read in pairs if not self._calls.is_hidden(read)]
         if usage is not None:
             response["usage"] = {**(response.get("usage") or {}), **msgspec.to_builtins(usage)}
         return encode(shown)
 
     def item_added(self, frame: bytes, event: OutputItemAdded) -> None:
         """``response.output_item.added``."""
-        if self._is_hidden(event.item):
-            self._hide(event.item)
+        if self._calls.is_hidden(event.item):
+            self._calls.hide(event.item)
             return
         if not self.passes(event.response_id):
             return
@@ -283,17 +274,17 @@ class Answers:
     def item_done(self, frame: bytes, event: OutputItemDone) -> None:
         """``response.output_item.done``: the moment to run a server tool."""
         item = event.item
-        if self._is_server_call(item):
+        if self._calls.is_one(item):
             if self._turn is not None and self._is_live(event.response_id):
                 self._call(self._turn, item)
             else:
-                self._lose(item)
-        if self._is_hidden(item):
+                self._calls.lose(item)
+        if self._calls.is_hidden(item):
             return
         if not self.passes(event.response_id):
             return
         if item.type == "function_call" and self._turn is not None and self._is_live(event.response_id):
-            self._turn.client_called |= not self._is_server_call(item)
+            self._turn.client_called |= not self._calls.is_one(item)
         self._outlet.to_client(frame)
         if item.type == "message" and (text := item.spoken_text()):
             self._outlet.do(Record(Said(item.id or "", "assistant", text)))
@@ -330,74 +321,19 @@ class Answers:
 
     # Server tools
 
-    def _is_server_call(self, item: Item) -> bool:
-        return item.type == "function_call" and self._configuration.runs_here(item.name)
-
-    def _is_hidden(self, item: Item) -> bool:
-        return item.id in self._hidden or (self._is_server_call(item) and not self._configuration.show_tools)
-
     def is_server_call(self, call_id: str | None) -> bool:
         """Whether this call is answered here, so that nobody else may answer it."""
         return call_id in self._calls
 
     def _call(self, turn: Turn, item: Item) -> None:
-        call_id = item.call_id or ""
-        if call_id in self._calls:
-            return
-        if not call_id or (item.status or "completed") != "completed":
-            self._lose(item)
-            return
-        self._hide(item)
-        self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", turn)
-        turn.pending.add(call_id)
-        turn.calls_in_round += 1
-        if item.id:
-            turn.call_items.append(item.id)
-        self._outlet.do(RunTool(call_id, item.name or "", item.arguments or ""))
-        self.searching()
-
-    def _lose(self, item: Item) -> None:
-        """A call of a server tool that is not run: it is cut short, or nobody waits for its result."""
-        call_id = item.call_id or ""
-        if call_id in self._calls:
-            return
-        self._hide(item)
-        if call_id:
-            self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", None, answered=True)
-        self._outlet.do(Record(Called(call_id, item.name or "", "lost")))
-
-    def _lose_calls_of(self, response: Response) -> None:
-        for item in response.output:
-            if self._is_server_call(item):
-                self._lose(item)
-
-    def _hide(self, item: Item) -> None:
-        if item.id and not self._configuration.show_tools:
-            self._hidden.hide(item.id)
+        if self._calls.run(turn, item):
+            self.searching()
 
     def result(self, call_id: str, result: ToolResult) -> None:
         """A tool has finished."""
-        call = self._calls.get(call_id)
-        if call is None or call.answered or call.turn is None:
-            self._outlet.do(Ignored("tool", "result", "the call is unknown or already answered"))
+        turn = self._calls.answer(call_id, result)
+        if turn is None:
             return
-        call.answered = True
-        item_id = self._outlet.new_item_id()
-        if not self._configuration.show_tools:
-            self._hidden.hide(item_id)
-        create: dict[str, Any] = {
-            "type": "conversation.item.create",
-            "event_id": self._outlet.new_event_id(),
-            "item": {"id": item_id, "type": "function_call_output", "call_id": call_id, "output": result.output},
-        }
-        if call.item_id:
-            # Right behind its call, whatever was said meanwhile: the pair stays together when old items are dropped.
-            create["previous_item_id"] = call.item_id
-        self._outlet.send_event(create)
-        self._outlet.do(Record(Called(call_id, call.name, "answered")))
-        turn = call.turn
-        turn.pending.discard(call_id)
-        turn.call_items.append(item_id)
         if turn is self._turn:
             known = {source.id for source in self._sources}
             self._sources += [source for source in result.sources if source.id not in known]
@@ -416,7 +352,7 @@ class Answers:
             return
         request = Request(self._outlet.new_event_id(), turn.params, self._outlet.now, turn=turn)
         turn.phase = Phase.REQUESTED
-        self._remember(request)
+        self._requests.add(request)
         event = {"type": "response.create", "event_id": request.event_id}
         if params := self._follow_up_params(turn):
             event["response"] = params
@@ -440,11 +376,8 @@ class Answers:
 
     def refused(self, error: ErrorDetail) -> bool:
         """An error that names one of the requests; True if the client must not see it, for the request was ours."""
-        request = next((request for request in self._requests if request.event_id == error.event_id), None)
-        if request is None:
-            return False
-        self._requests.remove(request)
-        turn = request.turn
+        request = self._requests.refused(error.event_id)
+        turn = request.turn if request is not None else None
         if turn is None:
             return False
         if turn is self._turn and turn.phase is Phase.REQUESTED:
@@ -458,13 +391,13 @@ class Answers:
 
     def is_anonymous_request(self, event_id: str | None) -> bool:
         """Whether this event id was given by us to a client's request that had none."""
-        return event_id in self._anonymous
+        return self._requests.is_anonymous(event_id)
 
     def follow_up_overdue(self) -> None:
         """The service did not begin the follow-up in time."""
         turn = self._turn
         if turn is not None and turn.phase is Phase.REQUESTED:
-            self._requests = deque(request for request in self._requests if request.turn is not turn)
+            self._requests.forget(turn)
             message = f"The service did not answer within {FOLLOW_UP_DEADLINE_S:.0f} seconds."
             self._fail(turn, ErrorDetail(type="server_error", code="response_timeout", message=message))
 
@@ -502,10 +435,7 @@ class Answers:
 
     def lose_calls(self) -> None:
         """The session ends: results that are still to come reach nobody."""
-        for call in self._calls.values():
-            if not call.answered:
-                call.answered = True
-                self._outlet.do(Record(Called(call.call_id, call.name, "lost")))
+        self._calls.lose_unanswered()
 
     def _end_for_client(self, turn: Turn, status: str, error: dict[str, Any] | None, reason: str | None = None) -> None:
         """Ends a response for the client that the service did not end, or that the client never saw begin."""
@@ -525,20 +455,6 @@ class Answers:
         self._outlet.to_client(encode(event))
 
     # Small things
-
-    def _take_request(self, response: Response, *, out_of_band: bool = False) -> Request | None:
-        """The request that a response answers; None if speech began it.
-
-        The service answers in order and echoes the metadata, so a request before the one answered will not be.
-        """
-        oldest = self._outlet.now - REQUEST_LOST_S
-        band = [request for request in self._requests if request.out_of_band == out_of_band]
-        for position, request in enumerate(band):
-            if request.asked_at >= oldest and request.metadata == (response.metadata or {}):
-                for answered in band[: position + 1]:
-                    self._requests.remove(answered)
-                return request
-        return None
 
     def _mark_ended(self, response_id: str, *, billed: bool) -> None:
         self._ended[response_id] = billed

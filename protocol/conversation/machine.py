@@ -13,6 +13,8 @@ What holds for any order of events (kept by property tests):
 * Close is asked for once, and nothing is asked for after it.
 """
 
+import contextlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +50,11 @@ OPENING_DEADLINE = "opening"
 OPENING_DEADLINE_S = 10.0
 
 _AUDIO_DELTA = "response.output_audio.delta"
+# What may be left out of a response.done that cannot be read, the least first.
+_UNREADABLE: tuple[dict[str, Any], ...] = ({"usage": None}, {"output": []}, {"usage": None, "output": []})
+_CLIENT_CALLS_KEPT = 1024
+# Everything in an append but its audio: type, ids, white space.
+_APPEND_ENVELOPE_MAX_BYTES = 4096
 _APPEND = "input_audio_buffer.append"
 # The pieces of an answer that a person reads or hears.
 _SPOKEN = frozenset({"response.output_audio_transcript.delta", "response.output_text.delta"})
@@ -73,7 +80,8 @@ class Conversation:
         self._created_event_id: str | None = None
         self._opening_error = ""
         self._expired = False
-        self._client_calls: set[str] = set()
+        # Call ids of the client's own making; bounded, for the client makes them up.
+        self._client_calls: deque[str] = deque(maxlen=_CLIENT_CALLS_KEPT)
         self._from_upstream: dict[str, Callable[[bytes, Any], None]] = {
             "session.created": self._session_created,
             "session.updated": self._session_updated,
@@ -131,7 +139,7 @@ class Conversation:
             if head.type == _AUDIO_DELTA:
                 self._audio_delta(frame, head)
             elif (handler := self._from_upstream.get(head.type)) is not None:
-                handler(frame, decode_server(frame, head))
+                handler(*_read_event(frame, head))
             else:
                 self._other(frame, head)
         except InvalidEvent as error:
@@ -341,7 +349,9 @@ class Conversation:
             raise InvalidEvent(
                 _invalid("invalid_type", "Invalid type for 'audio': expected a base64 string.", head.event_id)
             )
-        self._outlet.to_upstream(frame, audio_ms=size / self._configuration.input_bytes_per_ms)
+        # A frame that is mostly something else is not bounded by its milliseconds, so it counts by its bytes.
+        is_sound = len(frame) <= size * 4 // 3 + _APPEND_ENVELOPE_MAX_BYTES
+        self._outlet.to_upstream(frame, audio_ms=size / self._configuration.input_bytes_per_ms if is_sound else 0.0)
 
     def _pass_to_upstream(self, frame: bytes, _event: client.ClientEvent) -> None:
         self._outlet.to_upstream(frame)
@@ -358,7 +368,7 @@ class Conversation:
             raise InvalidEvent(_invalid("invalid_value", message, event.event_id or None, "item.call_id"))
         self._check_visible("item_create_invalid_item_id", event.previous_item_id or None, event)
         if item.type == "function_call" and item.call_id:
-            self._client_calls.add(item.call_id)
+            self._client_calls.append(item.call_id)
         self._outlet.to_upstream(frame)
 
     def _name_item(self, frame: bytes, event: client.ConversationItemRetrieve | client.ConversationItemDelete) -> None:
@@ -392,6 +402,27 @@ class Conversation:
         if not self._playback.acknowledge(event.item_id, event.played_ms):
             message = f"Nothing of item '{event.item_id[:64]}' was spoken here."
             raise InvalidEvent(_invalid("invalid_value", message, head.event_id, "item_id"))
+
+
+def _read_event(frame: bytes, head: Head) -> tuple[bytes, server.ServerEvent | None]:
+    """An event of a known type, and its frame.
+
+    The end of a response must not be lost for a field of it that this version cannot read: it then goes on without its
+    usage, its output, or both. Raises ``InvalidEvent`` for anything else that does not fit.
+    """
+    try:
+        return frame, decode_server(frame, head)
+    except InvalidEvent:
+        if head.type != "response.done":
+            raise
+    event = decode_object(frame)
+    if not isinstance(event.get("response"), dict):
+        raise InvalidEvent(_invalid("invalid_type", "A response.done without a response."))
+    for unreadable in _UNREADABLE:
+        lesser = encode({**event, "response": {**event["response"], **unreadable}})
+        with contextlib.suppress(InvalidEvent):
+            return lesser, decode_server(lesser, head)
+    raise InvalidEvent(_invalid("invalid_type", "A response.done that cannot be read."))
 
 
 def _invalid(code: str, message: str, event_id: str | None = None, param: str | None = None) -> ErrorDetail:

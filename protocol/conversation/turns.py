@@ -56,33 +56,3 @@ class Turn:
     def active_to_client(self) -> bool:
         """Whether the client must take a response to be active: one that is shown, or one that is still hidden."""
         return self.open_to_client or self.held
-
-
-@dataclass(slots=True)
-class ServerCall:
-    """A call of a server tool. ``turn`` asked for it; None: it was not run."""
-
-    call_id: str
-    item_id: str
-    name: str
-    turn: Turn | None
-    answered: bool = False
-
-
-@dataclass(slots=True)
-class Request:
-    """A ``response.create`` that the service has not answered yet: the client's, or ours for ``turn``.
-
-    ``asked_at`` is in seconds of the machine's clock.
-    """
-
-    event_id: str
-    params: dict[str, Any] | None
-    asked_at: float
-    out_of_band: bool = False
-    turn: Turn | None = None
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What the service echoes in the response."""
-        return (self.params or {}).get("metadata") or {}

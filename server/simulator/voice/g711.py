@@ -3,6 +3,7 @@
 import math
 import sys
 from array import array
+from functools import cache
 from operator import itemgetter
 
 from server.simulator.voice.speech import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
@@ -63,19 +64,28 @@ def _signed(word: int) -> int:
 
 _MU_TO_PCM = [_decode_mu(code) for code in range(256)]
 _A_TO_PCM = [_decode_a(code) for code in range(256)]
-# Indexed by the sample seen as an unsigned word, so that a whole block is one map().
-_PCM_TO_MU = bytes(_encode_mu(_signed(word)) for word in range(0x1_0000))
-_PCM_TO_A = bytes(_encode_a(_signed(word)) for word in range(0x1_0000))
+
+
+# The tables below are indexed by the sample seen as an unsigned word, so that a whole block is one map(). Made at their
+# first use: they take 150 ms, and few sessions speak G.711.
+@cache
+def _pcm_to_mu() -> bytes:
+    return bytes(_encode_mu(_signed(word)) for word in range(0x1_0000))
+
+
+@cache
+def _pcm_to_a() -> bytes:
+    return bytes(_encode_a(_signed(word)) for word in range(0x1_0000))
 
 
 def encode_mulaw(pcm: bytes) -> bytes:
     """PCM16LE at any rate to mu-law, one byte per sample. A trailing odd byte is dropped."""
-    return bytes(map(_PCM_TO_MU.__getitem__, _words(pcm, "H")))
+    return bytes(map(_pcm_to_mu().__getitem__, _words(pcm, "H")))
 
 
 def encode_alaw(pcm: bytes) -> bytes:
     """PCM16LE at any rate to A-law, one byte per sample. A trailing odd byte is dropped."""
-    return bytes(map(_PCM_TO_A.__getitem__, _words(pcm, "H")))
+    return bytes(map(_pcm_to_a().__getitem__, _words(pcm, "H")))
 
 
 def decode_mulaw(data: bytes) -> bytes:

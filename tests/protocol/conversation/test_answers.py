@@ -10,8 +10,8 @@ from protocol.conversation.answers import (
     FOLLOW_UP_DEADLINE,
     FOLLOW_UP_DEADLINE_S,
     MAX_TOOL_ROUNDS,
-    REQUEST_LOST_S,
 )
+from protocol.conversation.requests import REQUEST_LOST_S
 from protocol.endings import EndReason
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event
 from tests.protocol.conversation.talk import SOURCE, Talk, ask, typed, with_client_tool
@@ -867,3 +867,13 @@ def test_events_that_do_not_name_their_response_pass() -> None:
     for step in ("in_progress", "completed", "failed"):
         talk.upstream({"type": f"response.mcp_call.{step}", "output_index": 0, "item_id": "item_mcp"})
     assert len(talk.types("response.mcp_call")) == 3
+
+
+@pytest.mark.parametrize("bad", [{"usage": {"total_tokens": "many"}}, {"output": [{"type": None}]}])
+def test_an_end_of_which_a_part_cannot_be_read_still_ends_the_response(bad: Event) -> None:
+    talk = Talk()
+    talk.upstream({**response("resp_1"), "event_id": "event_x1"})
+    talk.upstream({**response("resp_1", "failed", **bad), "event_id": "event_x2"})
+
+    assert [event["type"] for event in talk.seen][-2:] == ["response.created", "response.done"]
+    assert talk.seen[-1]["response"]["status"] == "failed"

@@ -565,3 +565,12 @@ def test_no_session_the_service_may_show_stops_the_machine(session: dict[str, An
     machine = Conversation(Configuration(BASE, [SERVER_TOOL]), avatar_events=True, new_id=lambda: "x")
     machine.on_upstream_open(0.0)
     machine.on_upstream(json.dumps({"type": "session.updated", "session": session}).encode(), 0.0)
+
+
+def test_an_append_that_is_mostly_padding_is_bounded_by_its_bytes_and_not_by_its_milliseconds() -> None:
+    talk = Talk()
+    frame = b'{"type":"input_audio_buffer.append","audio":"AAAA"' + b" " * 8000 + b"}"
+
+    sent = [action for action in talk.client(frame) if isinstance(action, ToUpstream)]
+
+    assert [(action.frame, action.audio_ms) for action in sent] == [(frame, 0.0)]

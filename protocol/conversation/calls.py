@@ -1,0 +1,115 @@
+"""Calls of server tools: each is run once and answered once, or recorded as lost. What follows is decided elsewhere."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.conversation.actions import Called, Ignored, Record, RunTool, ToolResult
+from protocol.conversation.configuration import Configuration
+from protocol.conversation.outlet import Outlet
+from protocol.conversation.turns import Turn
+from protocol.conversation.visibility import HiddenItems
+from protocol.realtime.items import Item
+from protocol.realtime.response import Response
+
+
+@dataclass(slots=True)
+class ServerCall:
+    """A call of a server tool. ``turn`` asked for it; None: it was not run."""
+
+    call_id: str
+    item_id: str
+    name: str
+    turn: Turn | None
+    answered: bool = False
+
+
+class ServerCalls:
+    """Every call of a server tool that was seen in this conversation."""
+
+    __slots__ = ("_calls", "_configuration", "_hidden", "_outlet")
+
+    def __init__(self, outlet: Outlet, configuration: Configuration, hidden: HiddenItems) -> None:
+        self._outlet = outlet
+        self._configuration = configuration
+        self._hidden = hidden
+        self._calls: dict[str, ServerCall] = {}
+
+    def __contains__(self, call_id: object) -> bool:
+        return call_id in self._calls
+
+    def is_one(self, item: Item) -> bool:
+        """Whether an item is a call of a server tool."""
+        return item.type == "function_call" and self._configuration.runs_here(item.name)
+
+    def is_hidden(self, item: Item) -> bool:
+        """Whether the client must not see an item."""
+        return item.id in self._hidden or (self.is_one(item) and not self._configuration.show_tools)
+
+    def hide(self, item: Item) -> None:
+        """Hides a call's item, unless the client asked to see tools at work."""
+        if item.id and not self._configuration.show_tools:
+            self._hidden.hide(item.id)
+
+    def run(self, turn: Turn, item: Item) -> bool:
+        """Runs a complete call for ``turn``; one that was cut short is lost. False if it was not run now."""
+        call_id = item.call_id or ""
+        if call_id in self._calls:
+            return False
+        if not call_id or (item.status or "completed") != "completed":
+            self.lose(item)
+            return False
+        self.hide(item)
+        self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", turn)
+        turn.pending.add(call_id)
+        turn.calls_in_round += 1
+        if item.id:
+            turn.call_items.append(item.id)
+        self._outlet.do(RunTool(call_id, item.name or "", item.arguments or ""))
+        return True
+
+    def lose(self, item: Item) -> None:
+        """A call that is not run: it is cut short, or nobody waits for its result."""
+        call_id = item.call_id or ""
+        if call_id in self._calls:
+            return
+        self.hide(item)
+        if call_id:
+            self._calls[call_id] = ServerCall(call_id, item.id or "", item.name or "", None, answered=True)
+        self._outlet.do(Record(Called(call_id, item.name or "", "lost")))
+
+    def lose_those_of(self, response: Response) -> None:
+        """A response ended beside the turn: nobody waits for its calls."""
+        for item in response.output:
+            if self.is_one(item):
+                self.lose(item)
+
+    def lose_unanswered(self) -> None:
+        """The session ends: results that are still to come reach nobody."""
+        for call in self._calls.values():
+            if not call.answered:
+                call.answered = True
+                self._outlet.do(Record(Called(call.call_id, call.name, "lost")))
+
+    def answer(self, call_id: str, result: ToolResult) -> Turn | None:
+        """Tells the service a call's result. Returns the turn that asked; None if the call needs no answer any more."""
+        call = self._calls.get(call_id)
+        if call is None or call.answered or call.turn is None:
+            self._outlet.do(Ignored("tool", "result", "the call is unknown or already answered"))
+            return None
+        call.answered = True
+        item_id = self._outlet.new_item_id()
+        if not self._configuration.show_tools:
+            self._hidden.hide(item_id)
+        create: dict[str, Any] = {
+            "type": "conversation.item.create",
+            "event_id": self._outlet.new_event_id(),
+            "item": {"id": item_id, "type": "function_call_output", "call_id": call_id, "output": result.output},
+        }
+        if call.item_id:
+            # Right behind its call, whatever was said meanwhile: the pair stays together when old items are dropped.
+            create["previous_item_id"] = call.item_id
+        self._outlet.send_event(create)
+        self._outlet.do(Record(Called(call_id, call.name, "answered")))
+        call.turn.pending.discard(call_id)
+        call.turn.call_items.append(item_id)
+        return call.turn
