@@ -6,19 +6,20 @@ an unknown name of that kind is an error. It decides nothing beyond what the set
 
 import dataclasses
 import difflib
+import math
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from server.secret import Secret
 
 OWN_PREFIX = "LIVEAVATAR_"
 # Long enough that guessing over the network is hopeless: 16 characters of base64 are 96 bits.
 MIN_API_KEY_CHARS = 16
-# A key must not travel in the clear; loopback is for simulators.
-_SAFE_URLS = ("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Upstream = Literal["embedded", "azure", "openai"]
@@ -211,15 +212,36 @@ class Settings:
             found = [
                 f"{name} is not set, and the Azure upstream needs it." for name, value in needed.items() if not value
             ]
-            if self.azure_endpoint and not self.azure_endpoint.startswith(_SAFE_URLS):
-                found.append("AZURE_OPENAI_ENDPOINT must begin with https://.")
-            return found
+            if self.azure_endpoint and not _is_safe_for_keys(self.azure_endpoint):
+                found.append("AZURE_OPENAI_ENDPOINT must be an https:// address (http:// on loopback only).")
+            return found + _unsendable({"AZURE_OPENAI_API_KEY": self.azure_api_key})
         if self.chosen_upstream == "openai":
             found = [] if self.openai_api_key else ["OPENAI_API_KEY is not set, and the OpenAI upstream needs it."]
-            if not self.openai_base_url.startswith(_SAFE_URLS):
-                found.append("OPENAI_BASE_URL must begin with https:// (http:// on loopback only).")
-            return found
+            if not _is_safe_for_keys(self.openai_base_url):
+                found.append("OPENAI_BASE_URL must be an https:// address (http:// on loopback only).")
+            return found + _unsendable({"OPENAI_API_KEY": self.openai_api_key})
         return []
+
+
+def _is_safe_for_keys(url: str) -> bool:
+    """Whether a key may travel there: not in the clear, but for loopback, where simulators are."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
+
+
+def _unsendable(keys: Mapping[str, Secret | None]) -> list[str]:
+    """Problems with keys that no header can carry: pasted with something that is not seen, as a rule."""
+    return [
+        f"{name} holds a blank, a line break or a character beyond ASCII."
+        for name, key in keys.items()
+        if key is not None and not re.fullmatch(r"[!-~]*", key.reveal())
+    ]
 
 
 _TYPES = typing.get_type_hints(Settings)
@@ -306,7 +328,10 @@ def _number(setting: Setting, text: str) -> float:
         number = int(text) if setting.type == "int" else float(text)
     except ValueError:
         raise ValueError(f"must be a {'whole ' if setting.type == 'int' else ''}number, not {text!r}.") from None
-    if not (setting.minimum is None or number >= setting.minimum) or number != number:
+    if isinstance(number, float) and not math.isfinite(number):
+        # Every wait has an end.
+        raise ValueError(f"must be a finite number, not {text}.")
+    if not (setting.minimum is None or number >= setting.minimum):
         raise ValueError(f"must be at least {setting.minimum:g}, not {text}.")
     if not (setting.maximum is None or number <= setting.maximum):
         raise ValueError(f"must be at most {setting.maximum:g}, not {text}.")

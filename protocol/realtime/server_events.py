@@ -16,13 +16,17 @@ class ServerEvent(Wire, tag_field="type", kw_only=True):
 
 
 class ErrorDetail(Wire, kw_only=True):
-    """What went wrong. ``event_id`` is the client event's id if it had one; ``param`` a dotted path."""
+    """What went wrong. ``event_id`` is the client event's id if it had one; ``param`` a dotted path.
+
+    ``retry_after`` (seconds) is ours, where the server turns somebody away for now.
+    """
 
     type: str
     code: str | None = None
     message: str
     param: str | None = None
     event_id: str | None = None
+    retry_after: Maybe[float] = UNSET
 
 
 class Error(ServerEvent, tag="error", kw_only=True):

@@ -106,6 +106,7 @@ class Admission:
 
     async def _converse_avatar(self, request: UpgradeRequest, websocket: WebSocket) -> None:
         try:
+            extensions = _extensions(request)
             init = await self._first_frame(websocket)
             self._check_credential(request, init)
             if init.dialect not in (None, "ga") and init.dialect:
@@ -114,7 +115,7 @@ class Admission:
             wanted = SessionRequest(
                 kb_id=init.kb_id or None,
                 avatar_events=True,
-                show_tools="tools" in _extensions(request),
+                show_tools="tools" in extensions,
                 settable=None if self._policy.needs_credential else BROWSER_FIELDS,
                 endpoint=request.path,
             )
@@ -184,9 +185,6 @@ class Admission:
             text = "The beta shape of the Realtime API is not served here; use the GA shape."
             raise ClientFault(text, code="beta_api_shape_disabled")
         extensions = _extensions(request)
-        if unknown := extensions - _EXTENSIONS:
-            text = f"Unknown extension '{min(unknown)[:40]}'; there are {', '.join(sorted(_EXTENSIONS))}."
-            raise ClientFault(text, code="unknown_extension")
         return SessionRequest(
             kb_id=request.query.get("kb_id") or None,
             avatar_events="avatar" in extensions,
@@ -197,7 +195,11 @@ class Admission:
 
 
 def _extensions(request: UpgradeRequest) -> frozenset[str]:
-    return frozenset(name.strip() for name in request.query.get("extensions", "").split(",") if name.strip())
+    extensions = frozenset(name.strip() for name in request.query.get("extensions", "").split(",") if name.strip())
+    if unknown := extensions - _EXTENSIONS:
+        text = f"Unknown extension '{min(unknown)[:40]}'; there are {', '.join(sorted(_EXTENSIONS))}."
+        raise ClientFault(text, code="unknown_extension")
+    return extensions
 
 
 def _turn_away(websocket: WebSocket, fault: LiveAvatarError, *, openai: bool) -> None:
@@ -205,6 +207,8 @@ def _turn_away(websocket: WebSocket, fault: LiveAvatarError, *, openai: bool) ->
     detail = ErrorDetail(type=fault.error_type, code=fault.code, message=fault.message)
     if fault.reason is EndReason.NOT_AUTHENTICATED:
         detail.type = "authentication_error"
+    if fault.retry_after_s is not None:
+        detail.retry_after = fault.retry_after_s
     websocket.send(encode(Error(event_id=_EVENT_ID, error=detail)))
     websocket.close(fault.reason.close_code(openai=openai), fault.message)
 

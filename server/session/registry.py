@@ -11,7 +11,7 @@ from protocol.avatar.events import AvatarSession
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
-from protocol.errors import ClientFault
+from protocol.errors import InternalFault
 from protocol.realtime.base import UNSET
 from server.session.base import ClientConnection, Furnishing, Link, SessionRequest
 from server.session.session import Session
@@ -59,12 +59,12 @@ class SessionRegistry:
         """Opens a session for a client and stays until the client is detached.
 
         Raises:
-            ClientFault: there is no room, or no such knowledge base; nothing was opened.
+            LiveAvatarError: there is no room, no such knowledge base, or the server or the session came to its end
+                meanwhile; the client was told nothing.
         """
-        if self._stopping is not None:
-            raise ClientFault(self._stopping[1], code=self._stopping[0].label, reason=self._stopping[0])
+        self.check_open()
         if len(self._sessions) + self._opening >= self._max_sessions:
-            raise ClientFault(
+            raise InternalFault(
                 "The server has no room for another session; try again later.",
                 code="overloaded",
                 reason=EndReason.OVERLOADED,
@@ -73,23 +73,37 @@ class SessionRegistry:
         self._opening += 1
         try:
             furnishing = await self._furnish(request.kb_id)
-            session = self._make(request, furnishing)
-            self._sessions[session.session_id] = session
-            await self._nursery.start(self._live, session)
         finally:
             self._opening -= 1
+        self.check_open()
+        session = self._make(request, furnishing)
         hello = _hello(session.session_id, furnishing, resume_refused) if request.avatar_events else None
+        self._sessions[session.session_id] = session
         try:
+            await self._open(session)
             await session.attach(client, hello)
         finally:
             # A session that nobody is attached to has nobody to speak to.
             session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
 
+    def check_open(self) -> None:
+        """Raises ``InternalFault`` after ``stop``."""
+        if self._stopping is not None:
+            reason, message = self._stopping
+            raise InternalFault(message, code=reason.label, reason=reason)
+
+    async def _open(self, session: Session) -> None:
+        try:
+            await self._nursery.start(self._live, session)
+        except BaseException:  # cancelled, or the nursery is gone: then the session never lived
+            self._sessions.pop(session.session_id, None)
+            raise
+
     async def _live(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - run does
         try:
             await session.run(task_status=task_status)
         finally:
-            del self._sessions[session.session_id]
+            self._sessions.pop(session.session_id, None)
 
     def _make(self, request: SessionRequest, furnishing: Furnishing) -> Session:
         session_id = f"sess_la_{secrets.token_hex(12)}"

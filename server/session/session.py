@@ -27,7 +27,7 @@ from protocol.conversation.actions import (
 )
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
-from protocol.errors import UpstreamFault
+from protocol.errors import InternalFault, UpstreamFault
 from protocol.realtime.usage import Usage
 from server.session.base import ClientConnection, ClientGone, Link
 from server.tools.base import ToolBox
@@ -64,7 +64,7 @@ class Session:
         self._conversation = conversation
         self._link = link
         self._tools = tools
-        self._tool_places = trio.CapacityLimiter(tools_at_once)
+        self._tool_places = trio.Semaphore(tools_at_once)
         self._ask_for_tool, self._tool_calls = trio.open_memory_channel[RunTool](TOOL_CALLS_WAITING)
         self._client: ClientConnection | None = None
         self._upstream: UpstreamConnection | None = None
@@ -92,36 +92,62 @@ class Session:
             # The service's connection is kept alive outside the tasks' nursery, so that it can be closed properly
             # while they are being cancelled.
             async with trio.open_nursery() as self._connections:
-                async with trio.open_nursery() as self._tasks:
-                    for task in (self._azure_reader, self._tool_executor, self._clock):
-                        self._tasks.start_soon(self._vital, task)
-                    task_status.started()
+                try:
+                    async with trio.open_nursery() as self._tasks:
+                        for task in (self._azure_reader, self._tool_executor, self._clock):
+                            self._tasks.start_soon(self._vital, task)
+                        if self.ending is not None:  # it was ended before it began
+                            self._tasks.cancel_scope.cancel()
+                        task_status.started()
+                finally:
+                    self._tasks = None
                 self._connections.cancel_scope.cancel()
         except* Exception as failures:  # noqa: BLE001 - the session's boundary: a fault of ours ends this one only
-            self._log.exception("session failed", exc_info=failures)
-            self.end(EndReason.INTERNAL, "The server failed; the session cannot go on.")
+            self._fail(failures)
         finally:
             self._ended.set()
             self._log_end(trio.current_time() - started_at)
 
     async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
         """Runs a task without which the session is nothing: when it stops, for whatever reason, the session ends."""
-        await task()
+        await self._guarded(task)
         if self.ending is None:
             self.end(EndReason.INTERNAL, "A part of the session stopped.")
+
+    async def _guarded(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Runs a part of the session. A fault of ours in it ends the session at once: the reason must stand before
+        anything is cancelled, else those who are woken by the cancel take it for a lost client.
+        """
+        try:
+            await task(*args)
+        except* Exception as failures:  # noqa: BLE001 - see above
+            self._fail(failures)
+
+    def _fail(self, failure: BaseException) -> None:
+        message = "The server failed; the session cannot go on."
+        self._log.error("session failed", exc_info=failure)
+        try:
+            self.end(EndReason.INTERNAL, message)
+        except Exception:  # noqa: BLE001 - the machine itself is broken, and can no longer say that the session ends
+            self._log.exception("session cannot end in order")
+        if self.ending is None:
+            self._close(EndReason.INTERNAL, message)
 
     async def attach(self, client: ClientConnection, hello: AvatarSession | None) -> None:
         """Connects a client; returns when it is detached: its connection is lost, or the session has ended.
 
         ``hello`` is the first event of an avatar client. The caller keeps the connection alive, and closes it after.
+
+        Raises:
+            InternalFault: the session has ended already, for the reason it names; the client was told nothing.
         """
         if self._tasks is None or self.ending is not None:
-            client.close(EndReason.OVER, EndReason.OVER.text)
-            return
+            reason = self.ending or EndReason.OVER
+            raise InternalFault(self._message or reason.text, code=reason.label, reason=reason)
         self._client = client
         self._perform(self._conversation.on_attached(hello, trio.current_time()))
         detached = trio.Event()
-        self._tasks.start_soon(self._client_reader, client, detached)
+        self._tasks.start_soon(self._guarded, self._client_reader, client, detached)
         await detached.wait()
 
     def end(self, reason: EndReason, message: str) -> None:
@@ -168,18 +194,23 @@ class Session:
         connection.on_audio_dropped = self._audio_dropped
         if self._connections is None:
             raise AssertionError("the session's nurseries are open while its tasks run")
-        self._connections.start_soon(connection.run)
+        self._connections.start_soon(self._guarded, connection.run)
         self._upstream = connection
         try:
-            self._perform(self._conversation.on_upstream_open(trio.current_time()))
+            # Guarded here too: the close below may take seconds, and the client must not wait for it.
+            await self._guarded(self._read_upstream, connection)
+        finally:
+            self._upstream = None
+            await connection.aclose()  # shields itself, within its own deadline
+
+    async def _read_upstream(self, connection: UpstreamConnection) -> None:
+        self._perform(self._conversation.on_upstream_open(trio.current_time()))
+        try:
             while True:
                 frame = await connection.receive()
                 self._perform(self._conversation.on_upstream(frame, trio.current_time()))
         except UpstreamFault as fault:
             self._lose_upstream(fault)
-        finally:
-            self._upstream = None
-            await connection.aclose()  # shields itself, within its own deadline
 
     def _lose_upstream(self, fault: UpstreamFault) -> None:
         self._log.warning("upstream lost", error=fault.message, code=fault.code)
@@ -190,14 +221,18 @@ class Session:
 
     async def _tool_executor(self) -> None:
         async with trio.open_nursery() as calls:
-            async for call in self._tool_calls:
-                calls.start_soon(self._run_tool, call)
+            while True:
+                # The place comes first: calls without one wait in the channel, which has a bound.
+                await self._tool_places.acquire()
+                calls.start_soon(self._run_tool, await self._tool_calls.receive())
 
     async def _run_tool(self, call: RunTool) -> None:
-        async with self._tool_places:
-            started_at = trio.current_time()
+        started_at = trio.current_time()
+        try:
             result = await self._tools.run(call.name, call.arguments)
-            elapsed_ms = (trio.current_time() - started_at) * 1000
+        finally:
+            self._tool_places.release()
+        elapsed_ms = (trio.current_time() - started_at) * 1000
         self._log.debug("tool answered", tool=call.name, call_id=call.call_id, elapsed_ms=round(elapsed_ms, 1))
         self._perform(self._conversation.on_result(call.call_id, result, trio.current_time()))
 
@@ -207,8 +242,9 @@ class Session:
                 await trio.sleep_forever()
             now = trio.current_time()
             for name in [name for name, at in self._deadlines.items() if at <= now]:
-                del self._deadlines[name]
-                self._perform(self._conversation.on_deadline(name, now))
+                if name in self._deadlines:  # the one before it may have disarmed it
+                    del self._deadlines[name]
+                    self._perform(self._conversation.on_deadline(name, now))
 
     # Actions
 

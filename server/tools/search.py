@@ -32,6 +32,7 @@ class _Quoted(msgspec.Struct):
     id: str
     title: str
     text: str
+    score: float
 
 
 def search_tool(knowledge: KnowledgeBase, *, passages: int) -> Tool[Search]:
@@ -42,7 +43,7 @@ def search_tool(knowledge: KnowledgeBase, *, passages: int) -> Tool[Search]:
             found = await knowledge.search(arguments.query, limit=passages)
         except KnowledgeError:
             raise ToolFailed("The search is unavailable right now. Say so, and do not guess.") from None
-        quoted = [_Quoted(passage.id, passage.title, passage.text) for passage in found]
+        quoted = [_Quoted(passage.id, passage.title, passage.text, round(passage.score, 4)) for passage in found]
         note = _NOTE if quoted else "Nothing was found. Say that you do not know."
         output = encode({"query": arguments.query, "passages": quoted, "note": note}).decode()
         return ToolResult(output, tuple(_source(passage) for passage in found))

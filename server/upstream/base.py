@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 
 
@@ -62,8 +63,8 @@ class UpstreamUnreachable(UpstreamFault):
 
 
 class UpstreamLost(UpstreamFault):
-    """An open connection has ended. ``close_code`` is the service's, None if it went without one."""
+    """An open connection has ended. ``close_code`` is the one it was closed with, None if it went without one."""
 
-    def __init__(self, message: str, *, close_code: int | None) -> None:
-        super().__init__(message, code="upstream_lost", retryable=True)
+    def __init__(self, message: str, *, close_code: int | None, reason: EndReason | None = None) -> None:
+        super().__init__(message, code="upstream_lost", reason=reason, retryable=True)
         self.close_code = close_code

@@ -1,5 +1,6 @@
 """A connection to a Realtime service over our own WebSocket; translates the transport's losses and refusals."""
 
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import msgspec
 from protocol.endings import EndReason
 from server.transport.client import connect_websocket
 from server.transport.errors import ConnectFailed, ConnectionLost, HandshakeRefused
-from server.transport.websocket import WebSocket, WebSocketOptions
+from server.transport.websocket import SLOW_CONSUMER, WebSocket, WebSocketOptions
 from server.upstream.base import UpstreamLost, UpstreamRefused, UpstreamUnreachable
 
 # The service names no limit for its frames; a retrieved item with minutes of audio is the largest that is known.
@@ -63,10 +64,7 @@ class WebSocketConnection:
             try:
                 message = await self._websocket.receive()
             except ConnectionLost as loss:
-                said = f" ({loss.reason})" if loss.reason else ""
-                raise UpstreamLost(
-                    f"{self._service} ended the connection with code {loss.code}{said}.", close_code=loss.code
-                ) from None
+                raise _lost(self._service, loss) from None
             if message.is_text:
                 return message.data
 
@@ -82,6 +80,16 @@ class WebSocketConnection:
         """See ``UpstreamConnection``."""
         self._websocket.close(1000)
         await self._websocket.aclose(self._close_timeout_s)
+
+
+def _lost(service: str, loss: ConnectionLost) -> UpstreamLost:
+    said = f" ({loss.reason})" if loss.reason else ""
+    if loss.by == "us" and loss.code == SLOW_CONSUMER:
+        text, reason = f"{service} does not take what is sent to it.", EndReason.UPSTREAM_TOO_SLOW
+        return UpstreamLost(text, close_code=loss.code, reason=reason)
+    if loss.by == "peer":
+        return UpstreamLost(f"{service} ended the connection with code {loss.code}{said}.", close_code=loss.code)
+    return UpstreamLost(f"The connection to {service} was lost{said}.", close_code=loss.code)
 
 
 async def open_connection(
@@ -144,6 +152,7 @@ def _message_in(body: bytes) -> str:
 def _seconds(retry_after: str | None) -> float | None:
     """``Retry-After`` in seconds; its date form is not used by these services."""
     try:
-        return max(0.0, float(retry_after)) if retry_after is not None else None
+        seconds = float(retry_after) if retry_after is not None else math.nan
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

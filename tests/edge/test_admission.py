@@ -275,6 +275,7 @@ async def test_an_unknown_path_is_404(autojump_clock: trio.testing.MockClock, pa
         ("/v1/realtime", {"OpenAI-Beta": "realtime=v1"}, (), "beta_api_shape_disabled"),
         ("/v1/realtime", {}, ("realtime", "openai-beta.realtime-v1"), "beta_api_shape_disabled"),
         ("/v1/realtime?extensions=avatars", {}, (), "unknown_extension"),
+        ("/ws?extensions=avatars", {}, (), "unknown_extension"),
     ],
 )
 async def test_what_is_not_served_is_named(

@@ -1,0 +1,308 @@
+"""The table of settings: every row is read, every wrong value is named, and what cannot work together is said."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.secret import Secret
+from server.settings import OWN_PREFIX, TABLE, Setting, Settings, SettingsError, load
+
+KEY = "a-key-of-enough-characters"
+AZURE = {
+    "AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com",
+    "AZURE_OPENAI_API_KEY": "azure-key",
+    "AZURE_OPENAI_DEPLOYMENT": "gpt-realtime",
+}
+
+
+def problems(environ: dict[str, str], env_file: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        load(environ, env_file)
+    assert str(error.value) == "\n".join(error.value.problems)
+    return error.value.problems
+
+
+def another(setting: Setting) -> tuple[str, Any]:
+    """A text for a setting that is not its default, and what it means."""
+    choices = {"LIVEAVATAR_UPSTREAM": "embedded", "LIVEAVATAR_LOG_LEVEL": "debug", "LIVEAVATAR_LOG_FORMAT": "json"}
+    match setting.type:
+        case "secret":
+            return KEY, Secret(KEY)
+        case "path":
+            return "/tmp/elsewhere", Path("/tmp/elsewhere")
+        case "choice":
+            return choices[setting.name], choices[setting.name]
+        case "int":
+            return "17", 17
+        case "float":
+            return "3.5", 3.5
+        case _:
+            text = "localhost" if setting.name == "LIVEAVATAR_HOST" else "https://elsewhere.example/v1"
+            return text, text
+
+
+def test_the_defaults_work_without_any_setting() -> None:
+    settings = load({})
+    assert settings == Settings()
+    assert settings.chosen_upstream == "embedded"
+    assert settings.is_loopback
+
+
+@pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
+def test_every_row_is_read(setting: Setting) -> None:
+    text, value = another(setting)
+    environ = {**AZURE} if setting.name.startswith("AZURE") else {}
+    settings = load({**environ, setting.name: f" {text} "})
+    assert getattr(settings, setting.attribute) == value
+    assert type(getattr(settings, setting.attribute)) is type(value) or isinstance(value, Path)
+
+
+@pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
+def test_every_row_tells_what_it_is(setting: Setting) -> None:
+    assert setting.help.endswith(".")
+    assert setting.type in {"text", "secret", "path", "choice", "int", "float"}
+    assert (setting.unit == "s") == (setting.type == "float")
+    assert getattr(Settings(), setting.attribute) == setting.default
+    if setting.minimum is not None:
+        assert setting.default >= setting.minimum
+
+
+def test_names_are_there_once() -> None:
+    assert len({setting.name for setting in TABLE}) == len(TABLE)
+
+
+@pytest.mark.parametrize("setting", [row for row in TABLE if row.type in ("int", "float")], ids=lambda row: row.name)
+@pytest.mark.parametrize("text", ["lots", "1,5", "0x10", "nan", "inf", "-inf", "1e999", "--1", "-1", "1 2"])
+def test_a_number_that_is_none_or_out_of_range_is_named(setting: Setting, text: str) -> None:
+    (problem,) = problems({setting.name: text})
+    assert problem.startswith(f"{setting.name}: must be ")
+
+
+@pytest.mark.parametrize("setting", [row for row in TABLE if row.minimum is not None], ids=lambda row: row.name)
+def test_the_bounds_themselves_are_allowed(setting: Setting) -> None:
+    for bound in (setting.minimum, setting.maximum):
+        if bound is not None:
+            text = f"{bound:g}"
+            assert getattr(load({setting.name: text}), setting.attribute) == bound
+
+
+def test_a_number_of_very_many_digits_is_named() -> None:
+    for digits in (400, 5000):
+        (problem,) = problems({"PORT": "9" * digits})
+        assert problem.startswith("PORT: must be ")
+
+
+@pytest.mark.parametrize("name", ["LIVEAVATAR_UPSTREAM", "LIVEAVATAR_LOG_LEVEL", "LIVEAVATAR_LOG_FORMAT"])
+def test_a_choice_that_is_none_is_named_with_what_there_is(name: str) -> None:
+    (problem,) = problems({name: "chatty"})
+    assert problem.startswith(f"{name}: must be one of ")
+    assert "'chatty'" in problem
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = problems({"PORT": "x", "LIVEAVATAR_MAX_SESSIONS": "0", "LIVEAVATAR_LOG_LEVEL": "loud", "LIVEAVATAR_X": "1"})
+    assert len(found) == 4
+
+
+def test_an_unknown_name_of_ours_is_an_error_with_a_suggestion() -> None:
+    assert problems({"LIVEAVATAR_MAX_SESSION": "5"}) == [
+        "LIVEAVATAR_MAX_SESSION is not a setting. Did you mean LIVEAVATAR_MAX_SESSIONS?"
+    ]
+    assert problems({"LIVEAVATAR_QWERTYUIOP_ASDF": "5"})[0].startswith("LIVEAVATAR_QWERTYUIOP_ASDF is not a setting.")
+    assert load({"LIVE_AVATAR": "1", "AZURE_SOMETHING": "2", "PATH": "/bin"}) == Settings()
+
+
+def test_an_empty_value_is_none() -> None:
+    assert load(dict.fromkeys((setting.name for setting in TABLE), "")) == Settings()
+    assert load({"PORT": "  "}) == Settings()
+
+
+# What works together
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.evil.example"])
+def test_anything_but_loopback_needs_a_key(host: str) -> None:
+    (problem,) = problems({"LIVEAVATAR_HOST": host})
+    assert "LIVEAVATAR_API_KEY" in problem
+    assert host in problem
+    assert load({"LIVEAVATAR_HOST": host, "LIVEAVATAR_API_KEY": KEY}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    assert load({"LIVEAVATAR_HOST": host}).api_key is None
+
+
+def test_a_short_key_is_refused_and_not_shown() -> None:
+    (problem,) = problems({"LIVEAVATAR_API_KEY": "hunter2"})
+    assert "LIVEAVATAR_API_KEY" in problem
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("environ", "upstream"),
+    [
+        ({}, "embedded"),
+        (AZURE, "azure"),
+        ({"OPENAI_API_KEY": "sk"}, "openai"),
+        ({"OPENAI_API_KEY": "sk", "LIVEAVATAR_UPSTREAM": "embedded"}, "embedded"),
+        ({**AZURE, "OPENAI_API_KEY": "sk", "LIVEAVATAR_UPSTREAM": "openai"}, "openai"),
+        ({**AZURE, "OPENAI_API_KEY": "sk", "LIVEAVATAR_UPSTREAM": "azure"}, "azure"),
+    ],
+)
+def test_the_service_is_chosen_by_what_is_set(environ: dict[str, str], upstream: str) -> None:
+    assert load(environ).chosen_upstream == upstream
+
+
+def test_two_services_and_no_choice() -> None:
+    (problem,) = problems({**AZURE, "OPENAI_API_KEY": "sk"})
+    assert "LIVEAVATAR_UPSTREAM" in problem
+
+
+@pytest.mark.parametrize("missing", AZURE)
+def test_each_missing_setting_of_azure_is_named(missing: str) -> None:
+    environ = {name: value for name, value in AZURE.items() if name != missing} | {"LIVEAVATAR_UPSTREAM": "azure"}
+    (problem,) = problems(environ)
+    assert problem.startswith(f"{missing} is not set")
+
+
+def test_openai_without_a_key() -> None:
+    assert problems({"LIVEAVATAR_UPSTREAM": "openai"}) == [
+        "OPENAI_API_KEY is not set, and the OpenAI upstream needs it."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("http://127.0.0.1:8080/v1", True),
+        ("http://localhost/v1", True),
+        ("http://[::1]:8080/v1", True),
+        ("http://api.openai.com/v1", False),
+        ("http://localhost.evil.example/v1", False),
+        ("http://127.0.0.1.evil.example/v1", False),
+        ("http://127.0.0.1@evil.example/v1", False),
+        ("http://127.0.0.1:8080@evil.example/v1", False),
+        ("https://", False),
+        ("https:///v1", False),
+        ("ftp://localhost/", False),
+        ("api.openai.com/v1", False),
+        ("https://[::1/v1", False),
+        ("http://localhost:port/", False),
+    ],
+)
+def test_a_key_never_travels_in_the_clear(url: str, safe: bool) -> None:
+    by_name = {
+        "OPENAI_BASE_URL": {"OPENAI_API_KEY": "sk", "OPENAI_BASE_URL": url},
+        "AZURE_OPENAI_ENDPOINT": {**AZURE, "AZURE_OPENAI_ENDPOINT": url},
+    }
+    for name, environ in by_name.items():
+        if safe:
+            load(environ)
+        else:
+            (problem,) = problems(environ)
+            assert name in problem
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"])
+@pytest.mark.parametrize("key", ["schlüssel", "two words", "line\nbreak", "zero\u200bwidth"])
+def test_a_key_that_no_header_can_carry_is_named_and_not_shown(name: str, key: str) -> None:
+    environ = {**AZURE, name: key} if name.startswith("AZURE") else {name: key}
+    (problem,) = problems(environ)
+    assert name in problem
+    assert key not in problem
+
+
+# Secrets
+
+
+def test_secrets_are_not_shown() -> None:
+    secrets = {
+        setting.name: f"canary-{number}-of-enough-length"
+        for number, setting in enumerate(TABLE)
+        if setting.type == "secret"
+    }
+    settings = load({**AZURE, **secrets, "LIVEAVATAR_UPSTREAM": "azure"})
+    for value in secrets.values():
+        assert value not in repr(settings)
+        assert value not in str(settings)
+
+
+def test_secrets_are_not_in_problems() -> None:
+    secrets = {setting.name: f"canary-{number}" for number, setting in enumerate(TABLE) if setting.type == "secret"}
+    found = problems({**secrets, "LIVEAVATAR_HOST": "0.0.0.0", "PORT": "x", "LIVEAVATAR_LOG_LEVEL": "x"})
+    for value in secrets.values():
+        assert value not in "\n".join(found)
+
+
+# The file
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / ".env"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "\ufeff# a comment\n\nPORT=9000\nexport LIVEAVATAR_MODEL = 'a model'\n"
+        'LIVEAVATAR_DEFAULT_KB="zoo" \nLIVEAVATAR_MAX_SESSIONS=7 # few\nLIVEAVATAR_DATA_DIR=/a#b\nOTHER=1\n',
+    )
+    settings = load({}, path)
+    assert settings.port == 9000
+    assert settings.model == "a model"
+    assert settings.default_kb == "zoo"
+    assert settings.max_sessions == 7
+    assert settings.data_dir == Path("/a#b")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "PORT=9000\nLIVEAVATAR_MAX_SESSIONS=7\n")
+    settings = load({"PORT": "9001"}, path)
+    assert (settings.port, settings.max_sessions) == (9001, 7)
+
+
+def test_no_file_is_no_problem(tmp_path: Path) -> None:
+    assert load({}, tmp_path / ".env") == Settings()
+
+
+def test_a_line_that_cannot_be_read_is_named_by_number_and_not_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, "PORT=9000\nsk-canary\n1X=2\n=3\n")
+    found = problems({}, path)
+    assert [problem.rpartition("line ")[2] for problem in found] == [
+        "2: is not NAME=value.",
+        "3: is not NAME=value.",
+        "4: is not NAME=value.",
+    ]
+    assert "canary" not in str(found)
+
+
+def test_an_unknown_name_in_the_file_is_an_error(tmp_path: Path) -> None:
+    (problem,) = problems({}, written(tmp_path, "LIVEAVATAR_PORT=9000\n"))
+    assert problem.startswith("LIVEAVATAR_PORT is not a setting.")
+
+
+def test_a_file_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"\xff\xfe\x00P")
+    (problem,) = problems({}, path)
+    assert "cannot be read" in problem
+
+
+@given(st.dictionaries(st.sampled_from([setting.name for setting in TABLE]), st.text(max_size=30), max_size=8))
+def test_whatever_is_set_is_taken_or_named(environ: dict[str, str]) -> None:
+    found = None
+    try:
+        load(environ)
+    except SettingsError as error:
+        found = error.problems
+    if found is not None:
+        assert found
+        for problem in found:
+            assert any(setting.name in problem for setting in TABLE) or OWN_PREFIX in problem
