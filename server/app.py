@@ -1,6 +1,7 @@
 """The composition root: the only file that names concrete classes and puts them together. Decides nothing else."""
 
 import importlib.metadata
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,11 +36,14 @@ from server.upstream.base import Connector
 from server.upstream.connectors import azure_connector, embedded_connector, openai_connector
 from server.upstream.link import UpstreamLink
 from server.upstream.websocket import ConnectionBounds
-from server.web.app import Denial, make_app
+from server.web.app import Denial, Deny, make_app
 
 _log = structlog.get_logger("liveavatar.app")
 
 KNOWLEDGE_FOLDER = "knowledge"
+
+# Seconds that are left for closing after the second signal.
+_LEAVE_NOW_S = 1.0
 
 # The persona of a knowledge base that has no instructions of its own.
 _INSTRUCTIONS = (
@@ -66,8 +70,11 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         CannotListen: the address or port is not to be had.
     """
     lifecycle = Lifecycle()
-    listeners = await open_listeners(settings.host, settings.port)
-    async with _knowledge(settings.data_dir) as catalog, trio.open_nursery() as services:
+    async with (
+        _listening(settings) as listeners,
+        _knowledge(settings.data_dir) as catalog,
+        trio.open_nursery() as services,
+    ):
         profiles = await catalog.profiles()
         connector = await _connector(settings, services)
         async with trio.open_nursery() as sessions:
@@ -80,18 +87,27 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 max_sessions=settings.max_sessions,
                 tools_at_once=settings.tools_at_once,
                 transcription_model=settings.transcription_model,
+                visemes=settings.chosen_upstream == "embedded",
             )
             policy = AccessPolicy(settings.api_key)
             health = Health(lifecycle, _facts(settings, connector, registry, profiles))
+            admission = Admission(policy, registry, _client_bounds(settings))
             door = Door(
-                on_websocket=Admission(policy, registry, _client_bounds(settings)).on_websocket,
-                app=make_app(health, _deny(policy)),
+                on_websocket=admission.on_websocket,
+                app=make_app(
+                    health,
+                    catalog,
+                    deny_page=_deny_page(policy),
+                    deny_api=_deny(policy),
+                    default_kb=settings.default_kb,
+                    hears_speech=settings.chosen_upstream != "embedded",
+                ),
                 limits=DoorLimits(max_connections=settings.max_connections, head_s=settings.head_timeout),
             )
             await sessions.start(lifecycle.watch_signals)
             async with trio.open_nursery() as connections:
                 await connections.start(door.serve, listeners)
-                sessions.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
+                services.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
                 lifecycle.ready()
                 serving = Serving(_url(listeners), connector.name, tuple(profile.kb_id for profile in profiles))
                 _log.info("serving", url=serving.url, upstream=serving.upstream, knowledge_bases=len(profiles))
@@ -100,6 +116,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 # Sessions end with a word to their clients; the door returns when the last connection has ended.
                 door.stop_accepting()
                 registry.stop(EndReason.GOING_AWAY, EndReason.GOING_AWAY.text)
+                admission.stop()
                 connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_grace
             sessions.cancel_scope.cancel()
         services.cancel_scope.cancel()
@@ -110,6 +127,21 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
 async def _leave_when_told_twice(lifecycle: Lifecycle, connections: trio.CancelScope) -> None:
     await lifecycle.wait_leave_now()
     connections.cancel()
+    # Closes that are under way shield themselves. Nothing is lost by not waiting for them, and somebody is in a hurry.
+    await trio.sleep(_LEAVE_NOW_S)
+    _log.warning("left without waiting for the last connections")
+    os._exit(1)
+
+
+@asynccontextmanager
+async def _listening(settings: Settings) -> AsyncIterator[list[trio.SocketListener]]:
+    """The listeners, opened before anything that takes long; closed also where the door never got them."""
+    listeners = await open_listeners(settings.host, settings.port)
+    try:
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.socket.close()
 
 
 @asynccontextmanager
@@ -209,12 +241,15 @@ def _facts(
     return facts
 
 
-def _deny(policy: AccessPolicy) -> Callable[[list[tuple[str, str]]], Denial | None]:
-    """The access rules for pages: with a key the plain page is open, for it tells nothing; without one, local only."""
+def _deny_page(policy: AccessPolicy) -> Deny:
+    """The access rules for pages: with a key they are open, for they tell nothing; without one, local only."""
+    return (lambda _fields: None) if policy.needs_credential else _deny(policy)
+
+
+def _deny(policy: AccessPolicy) -> Deny:
+    """The access rules for the API: the key, or this machine only."""
 
     def deny(fields: list[tuple[str, str]]) -> Denial | None:
-        if policy.needs_credential:
-            return None
         refusal = policy.check_request(_PageRequest(Headers(fields)), credential_may_follow=False)
         return None if refusal is None else Denial(refusal.status, refusal.body())
 

@@ -83,6 +83,18 @@ class AvatarCitations(ServerEvent, tag="avatar.citations", kw_only=True):
     sources: list[Source]
 
 
+class AvatarVisemes(ServerEvent, tag="avatar.visemes", kw_only=True):
+    """Mouth positions of an item's speech: ``[offset_ms, viseme_id]``, each until the next.
+
+    Offsets count from ``start_ms``, which counts from the start of the item's audio; ids are Azure's 22 visemes.
+    """
+
+    item_id: str
+    content_index: int
+    start_ms: float
+    visemes: list[tuple[float, int]]
+
+
 class AvatarUsage(ServerEvent, tag="avatar.usage", kw_only=True):
     """Tokens of one answer, hidden tool rounds included. ``cached_tokens`` are a part of the input."""
 

@@ -105,8 +105,16 @@ Action: TypeAlias = ToClient | ToUpstream | PurgeAudio | RunTool | SetDeadline |
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """A passage that a tool found: what people are shown of it, and its whole text."""
+
+    source: Source
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool gave back: ``output`` goes to the model as it is, ``sources`` to avatar clients."""
+    """What a tool gave back: ``output`` goes to the model as it is, the sources of ``evidence`` to avatar clients."""
 
     output: str
-    sources: tuple[Source, ...] = field(default=())
+    evidence: tuple[Evidence, ...] = field(default=())

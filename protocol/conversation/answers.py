@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from protocol.avatar.events import AvatarCitations, AvatarState, AvatarUsage, Source, State
-from protocol.conversation.actions import Charge, Ignored, Record, Said, SetDeadline, ToolResult
+from protocol.avatar.events import AvatarCitations, AvatarState, AvatarUsage, State
+from protocol.conversation.actions import Charge, Evidence, Ignored, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.calls import ServerCalls
+from protocol.conversation.citations import by_support
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.requests import Request, Requests
@@ -58,7 +59,7 @@ class Answers:
         # Responses that are over for the client, and whether their end was billed.
         self._ended: OrderedDict[str, bool] = OrderedDict()
         # What was found since the last answer; the next message is what rests on it.
-        self._sources: list[Source] = []
+        self._evidence: list[Evidence] = []
 
     # The client asks
 
@@ -219,7 +220,7 @@ class Answers:
             turn.phase, turn.rounds = Phase.TOOLS, turn.rounds + 1
             self._follow_up_if_ready(turn)
         else:
-            self._turn, self._sources = None, []
+            self._turn, self._evidence = None, []
             self._enter("listening")
 
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
@@ -264,12 +265,6 @@ class Answers:
         if not self.passes(event.response_id):
             return
         self._outlet.to_client(frame)
-        if self._sources and event.item.type == "message" and self._is_live(event.response_id):
-            sources, self._sources = self._sources, []
-            if self._avatar_events:
-                self._outlet.announce(
-                    AvatarCitations(response_id=event.response_id, item_id=event.item.id or "", sources=sources)
-                )
 
     def item_done(self, frame: bytes, event: OutputItemDone) -> None:
         """``response.output_item.done``: the moment to run a server tool."""
@@ -286,8 +281,19 @@ class Answers:
         if item.type == "function_call" and self._turn is not None and self._is_live(event.response_id):
             self._turn.client_called |= not self._calls.is_one(item)
         self._outlet.to_client(frame)
-        if item.type == "message" and (text := item.spoken_text()):
-            self._outlet.do(Record(Said(item.id or "", "assistant", text)))
+        if item.type == "message":
+            text = item.spoken_text()
+            if text:
+                self._outlet.do(Record(Said(item.id or "", "assistant", text)))
+            if self._is_live(event.response_id):
+                self._cite(event.response_id, item.id or "", text)
+
+    def _cite(self, response_id: str, item_id: str, text: str) -> None:
+        """Names what the answer rests on, when it is known what was answered: well before it was played."""
+        evidence, self._evidence = self._evidence, []
+        if evidence and self._avatar_events:
+            sources = by_support(text, evidence)
+            self._outlet.announce(AvatarCitations(response_id=response_id, item_id=item_id, sources=sources))
 
     def passes(self, response_id: str | None) -> bool:
         """Whether an event of this response may go to the client; shows the response if it was still held back."""
@@ -335,8 +341,8 @@ class Answers:
         if turn is None:
             return
         if turn is self._turn:
-            known = {source.id for source in self._sources}
-            self._sources += [source for source in result.sources if source.id not in known]
+            known = {found.source.id for found in self._evidence}
+            self._evidence += [found for found in result.evidence if found.source.id not in known]
         self._follow_up_if_ready(turn)
 
     def _follow_up_if_ready(self, turn: Turn) -> None:
@@ -407,7 +413,7 @@ class Answers:
         else:
             self._outlet.announce(Error(error=msgspec.structs.replace(error, event_id=None)))
         turn.superseded = True
-        self._turn, self._sources = None, []
+        self._turn, self._evidence = None, []
         self._enter("listening")
 
     def _supersede(self, turn: Turn, reason: str) -> None:
@@ -422,7 +428,7 @@ class Answers:
             self._outlet.refuse(
                 ErrorDetail(type="invalid_request_error", code="response_cancelled", message=message, event_id=event_id)
             )
-        self._turn, self._sources = None, []
+        self._turn, self._evidence = None, []
         self._enter("listening")
 
     def upstream_lost(self) -> None:

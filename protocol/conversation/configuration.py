@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocol.realtime.session import INCLUDE_VISEMES
+
 # What a browser's credential, and open local access over /ws, may set: what its microphone and speaker need,
 # and how it takes turns. Persona, tools and limits stay the operator's.
 BROWSER_FIELDS: frozenset[str] = frozenset(
@@ -81,6 +83,9 @@ class Configuration:
 
     def shown(self, session: dict[str, Any]) -> dict[str, Any]:
         """An effective session as the client may see it."""
+        if session.get("include") == [INCLUDE_VISEMES]:
+            # Asked for by us; what the client gets of it are events of our own.
+            session = {**session, "include": None}
         if self.show_tools or not isinstance(session.get("tools"), list):
             return session
         return {**session, "tools": self.client_tools(session["tools"])}

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import UNSET
 
 from protocol.avatar.codec import decode_playback
-from protocol.avatar.events import AvatarSession, AvatarState
+from protocol.avatar.events import AvatarSession, AvatarState, AvatarVisemes
 from protocol.conversation.actions import Action, Ignored, PurgeAudio, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.answers import FOLLOW_UP_DEADLINE, Answers
 from protocol.conversation.configuration import Configuration
@@ -49,6 +49,9 @@ OPENING_DEADLINE = "opening"
 # Seconds from an open connection to the service's confirmation of our configuration.
 OPENING_DEADLINE_S = 10.0
 
+_VISEME = "response.animation_viseme.delta"
+# About eight seconds of speech: what waits to be sent together stays small.
+_VISEMES_AT_ONCE = 100
 _AUDIO_DELTA = "response.output_audio.delta"
 # What may be left out of a response.done that cannot be read, the least first.
 _UNREADABLE: tuple[dict[str, Any], ...] = ({"usage": None}, {"output": []}, {"usage": None, "output": []})
@@ -78,6 +81,7 @@ class Conversation:
         self._answers = Answers(self._outlet, configuration, self._hidden, avatar_events=avatar_events)
         self._opening_id: str | None = None
         self._created_event_id: str | None = None
+        self._visemes: AvatarVisemes | None = None
         self._opening_error = ""
         self._expired = False
         # Call ids of the client's own making; bounded, for the client makes them up.
@@ -97,6 +101,7 @@ class Conversation:
             "input_audio_buffer.speech_started": self._speech_started,
             "conversation.item.input_audio_transcription.completed": self._transcribed,
             "conversation.item.retrieved": self._retrieved,
+            _VISEME: self._viseme,
         }
         self._from_client: dict[str, Callable[[bytes, Any], None]] = {
             "session.update": self._update_session,
@@ -136,6 +141,8 @@ class Conversation:
         self._outlet.now = now
         try:
             head = read_head(frame)
+            if self._visemes is not None and head.type != _VISEME:
+                self._send_visemes()
             if head.type == _AUDIO_DELTA:
                 self._audio_delta(frame, head)
             elif (handler := self._from_upstream.get(head.type)) is not None:
@@ -235,6 +242,28 @@ class Conversation:
         if head.type in _SPOKEN:
             self._answers.speaking()
         self._outlet.to_client(frame)
+
+    def _viseme(self, frame: bytes, event: server.AnimationVisemeDelta) -> None:
+        """Mouth positions come one by one; those that come together are sent together."""
+        if not self._answers.passes(event.response_id):
+            return
+        if not self._avatar_events:
+            self._outlet.to_client(frame)
+            return
+        batch = self._visemes
+        if batch is None or (batch.item_id, batch.content_index) != (event.item_id, event.content_index):
+            self._send_visemes()
+            batch = self._visemes = AvatarVisemes(
+                item_id=event.item_id, content_index=event.content_index, start_ms=event.audio_offset_ms, visemes=[]
+            )
+        batch.visemes.append((round(event.audio_offset_ms - batch.start_ms, 1), event.viseme_id))
+        if len(batch.visemes) >= _VISEMES_AT_ONCE:
+            self._send_visemes()
+
+    def _send_visemes(self) -> None:
+        batch, self._visemes = self._visemes, None
+        if batch is not None:
+            self._outlet.announce(batch)
 
     def _session_created(self, _frame: bytes, event: server.SessionCreated) -> None:
         # Shown when our configuration is confirmed, so that the client never sees a session that is not yet ours.

@@ -254,6 +254,16 @@ class OutputAudioTranscriptDone(_PartEvent, tag="response.output_audio_transcrip
     transcript: str
 
 
+class AnimationVisemeDelta(_PartEvent, tag="response.animation_viseme.delta", kw_only=True):
+    """A mouth position of the speech, one of Azure's 22 visemes (Voice Live's event, which our simulator sends too).
+
+    ``audio_offset_ms`` counts from the start of the item's audio.
+    """
+
+    audio_offset_ms: float
+    viseme_id: int
+
+
 class FunctionCallArgumentsDelta(ServerEvent, tag="response.function_call_arguments.delta", kw_only=True):
     """A piece of a call's arguments."""
 

@@ -10,6 +10,9 @@ G711_BYTES_PER_MS = 8
 # Sample rate of "audio/pcm" in Hz; the services accept no other.
 PCM16_RATE_HZ = 24_000
 
+# What a session's ``include`` says to be sent mouth positions; understood by our simulator.
+INCLUDE_VISEMES = "response.animation_viseme"
+
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 
 

@@ -13,6 +13,7 @@ from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
 from protocol.errors import InternalFault
 from protocol.realtime.base import UNSET
+from protocol.realtime.session import INCLUDE_VISEMES
 from server.session.base import ClientConnection, Furnishing, Link, SessionRequest
 from server.session.session import Session
 
@@ -29,6 +30,7 @@ class SessionRegistry:
         link: makes a session's way to the Realtime service.
         max_sessions: how many may live at once.
         tools_at_once: tool calls of one session that may run side by side.
+        visemes: the service sends mouth positions where it is asked to; avatar clients get them.
         transcription_model: asks the service for transcripts of the user's speech; None does not.
     """
 
@@ -41,6 +43,7 @@ class SessionRegistry:
         max_sessions: int,
         tools_at_once: int,
         transcription_model: str | None = None,
+        visemes: bool = False,
     ) -> None:
         self._nursery = nursery
         self._furnish = furnish
@@ -48,6 +51,7 @@ class SessionRegistry:
         self._max_sessions = max_sessions
         self._tools_at_once = tools_at_once
         self._transcription_model = transcription_model
+        self._visemes = visemes
         self._sessions: dict[str, Session] = {}
         self._opening = 0
         self._stopping: tuple[EndReason, str] | None = None
@@ -110,7 +114,7 @@ class SessionRegistry:
         # Unique and not to be guessed by the random part; cheap by the counter.
         prefix, numbers = secrets.token_hex(6), itertools.count()
         configuration = Configuration(
-            base=self._opening_session(furnishing),
+            base=self._opening_session(furnishing, request),
             server_tools=furnishing.tools.definitions,
             settable=request.settable,
             show_tools=request.show_tools,
@@ -127,7 +131,7 @@ class SessionRegistry:
             log_fields={"kb_id": furnishing.kb_id, "endpoint": request.endpoint},
         )
 
-    def _opening_session(self, furnishing: Furnishing) -> dict[str, Any]:
+    def _opening_session(self, furnishing: Furnishing, request: SessionRequest) -> dict[str, Any]:
         session: dict[str, Any] = {"type": "realtime", "instructions": furnishing.instructions, "tool_choice": "auto"}
         audio: dict[str, Any] = {}
         if furnishing.profile.voice:
@@ -136,6 +140,8 @@ class SessionRegistry:
             audio["input"] = {"transcription": {"model": self._transcription_model}}
         if audio:
             session["audio"] = audio
+        if self._visemes and request.avatar_events:
+            session["include"] = [INCLUDE_VISEMES]
         return session
 
     def stop(self, reason: EndReason, message: str) -> None:

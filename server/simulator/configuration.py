@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from protocol.realtime.session import PCM16_RATE_HZ, VOICES
+from protocol.realtime.session import INCLUDE_VISEMES, PCM16_RATE_HZ, VOICES
 from server.simulator import refusal, shape
 from server.simulator.refusal import Refusal
 
@@ -163,7 +163,9 @@ _SESSION = shape.obj(
         "tracing": shape.nullable(
             shape.word_or(("auto",), shape.obj({"workflow_name": _text, "group_id": _text, "metadata": shape.anything}))
         ),
-        "include": shape.nullable(shape.array(shape.one_of("item.input_audio_transcription.logprobs"))),
+        "include": shape.nullable(
+            shape.array(shape.one_of("item.input_audio_transcription.logprobs", INCLUDE_VISEMES))
+        ),
         "prompt": PROMPT,
     },
     required=("type",),

@@ -16,7 +16,7 @@ import trio
 from server.simulator.refusal import Refusal
 from server.simulator.response import LiveResponse, Message, OutputLimitReached, ResponseEnded, as_error
 from server.simulator.thinking import CallTool, Decision, Think
-from server.simulator.voice import Speech, Voice, g711, phrases
+from server.simulator.voice import Speech, Voice, g711, phrases, visemes
 
 _log = structlog.get_logger("liveavatar.simulator")
 
@@ -170,6 +170,10 @@ class _Speaking:
             speech = await self._generator.voice.speak(
                 phrase.text, voice=voice, language=plan.language, speed=plan.speed
             )
+            if plan.visemes:
+                for viseme in visemes(speech.phones, end_ms=speech.duration_ms):
+                    await self._generator.ready()
+                    self._message.viseme(round(self._made_ms + viseme.offset_ms, 1), viseme.viseme_id)
             self._words += _timed_words(phrase.text, speech, self._made_ms)
             self._made_ms += speech.duration_ms
             self._pending += _encoded(speech.pcm, self._format)

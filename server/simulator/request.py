@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from protocol.realtime.session import INCLUDE_VISEMES
 from server.simulator import refusal, shape
 from server.simulator.configuration import (
     METADATA,
@@ -94,6 +95,7 @@ def plan_response(params: dict[str, Any], configuration: Configuration, conversa
         metadata=params.get("metadata"),
         history=history,
         prompt=prompt,
+        visemes=INCLUDE_VISEMES in (configuration.session["include"] or ()),
     )
 
 

@@ -37,7 +37,7 @@ class Plan:
 
     ``language`` is that of ``audio.input.transcription``. ``instructions`` are the session's, ``own_instructions``
     the request's. ``conversation`` is None when the response is out-of-band. ``max_output_tokens`` None is "inf".
-    ``history`` is what it answers to, ``prompt`` its cost.
+    ``history`` is what it answers to, ``prompt`` its cost. ``visemes``: mouth positions were asked for.
     """
 
     id: str
@@ -55,6 +55,7 @@ class Plan:
     metadata: dict[str, str] | None
     history: list[Entry]
     prompt: list[Segment]
+    visemes: bool = False
 
 
 @dataclass(slots=True)
@@ -236,6 +237,17 @@ class Message:
         self.entry.audio_ms += audio_ms
         delta = base64.b64encode(audio).decode("ascii")
         self._live.emit(ev.OutputAudioDelta(delta=delta, **self._where()))
+
+    def viseme(self, offset_ms: float, viseme_id: int) -> None:
+        """Send a mouth position of the speech, from ``offset_ms`` of the item's sound on.
+
+        Raises:
+            ResponseEnded: it was cancelled.
+        """
+        if self._live.ended:
+            raise ResponseEnded
+        where = self._where()
+        self._live.emit(ev.AnimationVisemeDelta(audio_offset_ms=offset_ms, viseme_id=viseme_id, **where))
 
     def close(self, status: str) -> None:
         """Send the ends of the part and of the item.

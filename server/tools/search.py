@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.avatar.events import Source
-from protocol.conversation.actions import ToolResult
+from protocol.conversation.actions import Evidence, ToolResult
 from protocol.realtime.codec import encode
 from server.knowledge.base import KnowledgeBase, KnowledgeError, Passage
 from server.tools.registry import Tool, ToolFailed
@@ -46,7 +46,7 @@ def search_tool(knowledge: KnowledgeBase, *, passages: int) -> Tool[Search]:
         quoted = [_Quoted(passage.id, passage.title, passage.text, round(passage.score, 4)) for passage in found]
         note = _NOTE if quoted else "Nothing was found. Say that you do not know."
         output = encode({"query": arguments.query, "passages": quoted, "note": note}).decode()
-        return ToolResult(output, tuple(_source(passage) for passage in found))
+        return ToolResult(output, tuple(Evidence(_source(passage), passage.text) for passage in found))
 
     return Tool(NAME, DESCRIPTION, Search, search)
 

@@ -1,4 +1,4 @@
-"""The HTTP side: a page that says what runs here, and the health endpoints. WebSockets never reach it."""
+"""The HTTP side: the pages, their files and their API, and the health endpoints. WebSockets never reach it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +7,28 @@ from typing import Any
 from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
+from server.knowledge.base import KnowledgeCatalog
 from server.telemetry.health import Health
-from server.web.page import STYLE, render
+from server.web.assets import Asset, load
+from server.web.knowledge_api import add_knowledge_routes
 
-# Nothing is loaded from anywhere and nothing runs: the page is text.
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+# Everything comes from this server and nothing is inline. 'self' covers ws: and wss: of the same host and port in
+# current browsers; Safari before 15.4 needs the WebSocket origins spelled out, so the Host that was asked for is added.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'{sockets}; img-src 'self'; "
+    "media-src 'self' blob:; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
+# Kept by browsers and asked for again each time (304): a new version of the server shows at once.
+_CACHED = "no-cache"
+_NOT_KEPT = "no-store"
+# What a Host may consist of to be repeated in a header.
+_HOST_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +39,29 @@ class Denial:
     body: dict[str, Any]
 
 
-def make_app(health: Health, deny: Callable[[list[tuple[str, str]]], Denial | None]) -> QuartTrio:
-    """The application.
+Deny = Callable[[list[tuple[str, str]]], Denial | None]
+"""Looks at a request's header fields and says why it is refused, or None."""
+
+
+def make_app(
+    health: Health, catalog: KnowledgeCatalog, *, deny_page: Deny, deny_api: Deny, default_kb: str, hears_speech: bool
+) -> QuartTrio:
+    """The application. Health probes are answered without asking anybody.
 
     Args:
-        deny: looks at a request's header fields and says why it is refused, or None. Health probes are not asked.
+        deny_page: for pages and their files, which tell nothing.
+        deny_api: for the API, which tells what is in the knowledge bases.
+        default_kb: the knowledge base of a session that names none.
+        hears_speech: whether the Realtime service behind the server understands spoken words.
     """
     app = QuartTrio(__name__, static_folder=None)
+    assets = load()
 
     @app.before_request
     async def check_access() -> Response | None:
         if request.path.startswith("/health"):
             return None
+        deny = deny_api if request.path.startswith("/api/") else deny_page
         denial = deny([(name, value) for name, value in request.headers.items()])
         if denial is None:
             return None
@@ -45,13 +69,27 @@ def make_app(health: Health, deny: Callable[[list[tuple[str, str]]], Denial | No
         response.status_code = denial.status
         return response
 
+    @app.after_request
+    async def secure(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = _POLICY.format(sockets=_sockets(request.headers.get("Host", "")))
+        response.headers.update(_HEADERS)
+        response.headers.setdefault("Cache-Control", _NOT_KEPT)
+        return response
+
     @app.get("/")
     async def page() -> Response:
-        return Response(render(health.details()), content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+        return _answer(assets["index.html"])
 
-    @app.get("/style.css")
-    async def style() -> Response:
-        return Response(STYLE, content_type="text/css; charset=utf-8", headers=_PAGE_HEADERS)
+    @app.get("/embed")
+    async def embed() -> Response:
+        return _answer(assets["embed.html"])
+
+    @app.get("/static/<name>")
+    async def static(name: str) -> Response:
+        asset = assets.get(name)
+        return not_found() if asset is None else _answer(asset)
+
+    add_knowledge_routes(app, catalog, default_kb=default_kb, hears_speech=hears_speech)
 
     @app.get("/health")
     async def details() -> Response:
@@ -69,12 +107,26 @@ def make_app(health: Health, deny: Callable[[list[tuple[str, str]]], Denial | No
         response.status_code = 200 if health.is_ready else 503
         return response
 
-    @app.errorhandler(404)
-    async def unknown(_error: Exception) -> Response:
+    def not_found() -> Response:
         response = jsonify(
             {"error": {"type": "invalid_request_error", "code": "not_found", "message": "No such page."}}
         )
         response.status_code = 404
         return response
 
+    @app.errorhandler(404)
+    async def unknown(_error: Exception) -> Response:
+        return not_found()
+
     return app
+
+
+def _answer(asset: Asset) -> Response:
+    headers = {"ETag": f'"{asset.etag}"', "Cache-Control": _CACHED}
+    if asset.etag in request.if_none_match:
+        return Response(b"", status=304, headers=headers)  # without a body quart makes one that asks for asyncio
+    return Response(asset.body, content_type=asset.content_type, headers=headers)
+
+
+def _sockets(host: str) -> str:
+    return f" ws://{host} wss://{host}" if host and _HOST_CHARS.issuperset(host) else ""

@@ -25,7 +25,13 @@ def test_every_end_reason_has_its_row_with_code_advice_and_meaning() -> None:
 
 def test_every_extension_event_is_listed_with_all_its_fields() -> None:
     documented = {row[0]: row[1] for row in ROWS if len(row) == 2}
-    for event in (events.AvatarSession, events.AvatarState, events.AvatarCitations, events.AvatarUsage):
+    for event in (
+        events.AvatarSession,
+        events.AvatarState,
+        events.AvatarCitations,
+        events.AvatarUsage,
+        events.AvatarVisemes,
+    ):
         fields = {field.encode_name for field in msgspec.structs.fields(event)} - {"event_id"}
         cell = documented[f"`{event.__struct_config__.tag}`"]
         missing = [field for field in fields if f"`{field}`" not in cell]

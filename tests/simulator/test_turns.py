@@ -343,3 +343,24 @@ async def test_g_out_of_band_runs_beside_the_conversations_response() -> None:
         second = (await client.until("response.done"))["response"]
         assert [first["metadata"], second["metadata"]] == [{"n": "2"}, {"n": "1"}]
         assert {first["status"], second["status"]} == {"completed"}
+
+
+async def test_mouth_positions_come_ahead_of_their_sound_where_they_are_asked_for() -> None:
+    async with talking(SimulatorSettings(engine="synthetic"), think=SAYS) as client:
+        await client.update(include=["response.animation_viseme"])
+        done = await client.respond("When does it open?")
+        kinds = client.types(0)
+        positions = [event for event in client.events if event["type"] == "response.animation_viseme.delta"]
+        offsets = [event["audio_offset_ms"] for event in positions]
+
+        assert kinds.index("response.animation_viseme.delta") < kinds.index("response.output_audio.delta")
+        assert offsets == sorted(offsets)
+        assert {event["item_id"] for event in positions} == {done["output"][0]["id"]}
+        assert all(0 <= event["viseme_id"] <= 21 for event in positions)
+
+
+async def test_nobody_gets_mouth_positions_unasked() -> None:
+    async with talking(SimulatorSettings(engine="synthetic"), think=SAYS) as client:
+        await client.respond("When does it open?")
+
+        assert "response.animation_viseme.delta" not in client.types(0)

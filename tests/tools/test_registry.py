@@ -39,7 +39,7 @@ async def error_of(name: str, arguments: str) -> str:
     result = await registry().run(name, arguments)
     output = msgspec.json.decode(result.output)
     assert list(output) == ["error"]
-    assert result.sources == ()
+    assert result.evidence == ()
     error: str = output["error"]
     return error
 

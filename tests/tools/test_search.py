@@ -46,7 +46,7 @@ class Books:
 async def searched(books: Books, arguments: str = '{"query":"whales"}') -> tuple[dict[str, object], tuple[object, ...]]:
     result = await ToolRegistry([search_tool(books, passages=3)], timeout_s=5).run(NAME, arguments)
     output = msgspec.json.decode(result.output)
-    return output, result.sources
+    return output, tuple(found.source for found in result.evidence)
 
 
 async def test_passages_go_to_the_model_and_sources_to_people() -> None:

@@ -14,6 +14,7 @@ from protocol.conversation.actions import (
     Called,
     Charge,
     Close,
+    Evidence,
     Ignored,
     PurgeAudio,
     Record,
@@ -127,7 +128,11 @@ class Talk:
         """A tool's result arrives."""
         self.oracle.result_comes(call_id)
         self.tools.pop(call_id, None)
-        return self._perform(self.machine.on_result(call_id, ToolResult(output, tuple(sources)), self.now))
+        return self._perform(
+            self.machine.on_result(
+                call_id, ToolResult(output, tuple(Evidence(source, source.snippet) for source in sources)), self.now
+            )
+        )
 
     def deadline(self, name: str) -> list[Action]:
         """A deadline fires."""

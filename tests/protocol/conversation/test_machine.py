@@ -574,3 +574,56 @@ def test_an_append_that_is_mostly_padding_is_bounded_by_its_bytes_and_not_by_its
     sent = [action for action in talk.client(frame) if isinstance(action, ToUpstream)]
 
     assert [(action.frame, action.audio_ms) for action in sent] == [(frame, 0.0)]
+
+
+# Visemes
+
+
+def viseme(offset_ms: float, viseme_id: int, item_id: str = "item_1") -> Event:
+    return {
+        "type": "response.animation_viseme.delta",
+        "event_id": "event_v",
+        "response_id": "resp_1",
+        "item_id": item_id,
+        "output_index": 0,
+        "content_index": 0,
+        "audio_offset_ms": offset_ms,
+        "viseme_id": viseme_id,
+    }
+
+
+def begin(talk: Talk) -> None:
+    whole = {"object": "realtime.response", "id": "resp_1", "status": "in_progress", "output": []}
+    talk.upstream({"type": "response.created", "event_id": "event_c", "response": {**whole, "conversation_id": "c"}})
+
+
+def test_visemes_that_come_together_reach_avatars_together() -> None:
+    talk = Talk(avatar=True)
+    begin(talk)
+    for offset_ms, viseme_id in ((100.0, 21), (150.5, 1), (230.0, 0)):
+        talk.upstream(viseme(offset_ms, viseme_id))
+    talk.upstream({"type": "rate_limits.updated", "event_id": "event_r", "rate_limits": []})
+
+    (batch,) = [event for event in talk.seen if event["type"] == "avatar.visemes"]
+    assert batch["item_id"] == "item_1"
+    assert batch["start_ms"] == 100.0
+    assert batch["visemes"] == [[0.0, 21], [50.5, 1], [130.0, 0]]
+    assert [event["type"] for event in talk.seen][-2:] == ["avatar.visemes", "rate_limits.updated"]
+
+
+def test_visemes_of_another_item_are_a_batch_of_their_own() -> None:
+    talk = Talk(avatar=True)
+    begin(talk)
+    talk.upstream(viseme(0.0, 1))
+    talk.upstream(viseme(0.0, 2, "item_2"))
+    talk.upstream({"type": "rate_limits.updated", "event_id": "event_r", "rate_limits": []})
+
+    assert [event["item_id"] for event in talk.seen if event["type"] == "avatar.visemes"] == ["item_1", "item_2"]
+
+
+def test_a_client_of_the_services_own_protocol_gets_visemes_as_they_come() -> None:
+    talk = Talk()
+    begin(talk)
+    talk.upstream(viseme(0.0, 1))
+
+    assert talk.seen[-1]["type"] == "response.animation_viseme.delta"

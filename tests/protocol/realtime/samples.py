@@ -128,6 +128,14 @@ CLIENT: dict[str, dict[str, Any]] = {
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 SERVER: dict[str, dict[str, Any]] = {
+    "response.animation_viseme.delta": {
+        "response_id": "resp_1",
+        "item_id": "item_1",
+        "output_index": 0,
+        "content_index": 0,
+        "audio_offset_ms": 12.5,
+        "viseme_id": 21,
+    },
     "error": {
         "error": {
             "type": "invalid_request_error",

@@ -66,7 +66,7 @@ def test_unknown_fields_of_a_server_event_are_no_fault(type_: str) -> None:
 
 
 def test_a_server_event_of_an_unknown_type_is_nothing_rather_than_a_fault() -> None:
-    sent = frame({"type": "response.animation_viseme.delta", "event_id": "event_1"})
+    sent = frame({"type": "response.animation_blendshapes.delta", "event_id": "event_1"})
     assert decode_server(sent, read_head(sent)) is None
 
 

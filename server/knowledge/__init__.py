@@ -1,0 +1,1 @@
+"""What an avatar knows: knowledge bases, how they are searched and how they are filled."""

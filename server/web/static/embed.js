@@ -1,0 +1,12 @@
+import { LiveAvatar } from "./liveavatar.js";
+import { Face } from "./face.js";
+const [caption, question] = [document.querySelector("#caption"), document.querySelector("#question")];
+const avatar = new LiveAvatar({ kb: new URLSearchParams(location.search).get("kb") });
+const face = new Face(document.querySelector("#face"));
+face.follow(() => avatar.mouth());
+avatar.on("state", ({ state }) => (face.state = state));
+avatar.on("caption", ({ text }) => (caption.textContent = text));
+avatar.on("closed", ({ message }) => (caption.textContent = message));
+avatar.on("error", ({ message }) => (caption.textContent = message));
+document.querySelector("#ask").onsubmit = (event) => (event.preventDefault(), avatar.ask(question.value).catch(() => {}));
+avatar.connect().catch(() => {});
