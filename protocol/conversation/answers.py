@@ -55,6 +55,7 @@ class Answers:
         self._turn: Turn | None = None
         self._calls = ServerCalls(outlet, configuration, hidden)
         self._requests = Requests()
+        self._last_response_id = ""
         self._out_of_band: set[str] = set()
         # Responses that are over for the client, and whether their end was billed.
         self._ended: OrderedDict[str, bool] = OrderedDict()
@@ -162,6 +163,7 @@ class Answers:
                 self._leave(turn)
             turn = self._turn = Turn(response_id, request.params if request else None, created)
             turn.superseded = request is not None and request.turn is not None
+        self._last_response_id = response_id
         self._enter("thinking")
         if self._configuration.show_tools:
             self._show(turn)
@@ -313,6 +315,18 @@ class Answers:
     def searching(self) -> None:
         """A tool runs."""
         self._enter("searching")
+
+    def degraded(self, detail: str) -> None:
+        """Something of the conversation was lost; what it is doing now is told again behind it."""
+        state, self._state = self._state, None
+        if self._avatar_events:
+            self._outlet.announce(AvatarState(state="degraded", detail=detail))
+        if state is not None:
+            self._enter(state)
+
+    def is_current(self, response_id: str) -> bool:
+        """Whether a response is the one being answered with, or was the last."""
+        return response_id == (self._turn.response_id if self._turn is not None else self._last_response_id)
 
     def _is_generating(self) -> bool:
         return self._turn is not None and self._turn.phase is Phase.GENERATING

@@ -14,7 +14,7 @@ from protocol.realtime.response import Response
 
 @dataclass(slots=True)
 class ServerCall:
-    """A call of a server tool. ``turn`` asked for it; None: it was not run."""
+    """A call of a server tool. ``turn`` asked for it; None: it was not run, or is answered."""
 
     call_id: str
     item_id: str
@@ -110,6 +110,8 @@ class ServerCalls:
             create["previous_item_id"] = call.item_id
         self._outlet.send_event(create)
         self._outlet.do(Record(Called(call_id, call.name, "answered")))
-        call.turn.pending.discard(call_id)
-        call.turn.call_items.append(item_id)
-        return call.turn
+        # The call is remembered as long as the session lives, its turn need not be.
+        turn, call.turn = call.turn, None
+        turn.pending.discard(call_id)
+        turn.call_items.append(item_id)
+        return turn

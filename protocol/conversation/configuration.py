@@ -17,6 +17,10 @@ BROWSER_FIELDS: frozenset[str] = frozenset(
 )
 
 
+# Parameters of a response that touch neither persona nor tools nor limits.
+_RESPONSE_FIELDS: frozenset[str] = frozenset({"conversation", "metadata", "output_modalities"})
+
+
 @dataclass(slots=True)
 class Configuration:
     """The session configuration of one conversation.
@@ -60,6 +64,12 @@ class Configuration:
         if isinstance(admitted.get("tools"), list):
             admitted = {**admitted, "tools": self.merged_tools(admitted["tools"])}
         return admitted
+
+    def admit_response(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The client's parameters of one response without what it may not set for the session either."""
+        if self.settable is None:
+            return params
+        return _only(params, _RESPONSE_FIELDS | {path for path in self.settable if path.startswith("audio.output.")})
 
     def merged_tools(self, client_tools: Iterable[Any]) -> list[Any]:
         """The server's tools and the client's; a client's tool with the name of one of ours is left out."""

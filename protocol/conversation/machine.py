@@ -22,10 +22,11 @@ import msgspec
 from msgspec import UNSET
 
 from protocol.avatar.codec import decode_playback
-from protocol.avatar.events import AvatarSession, AvatarState, AvatarVisemes
+from protocol.avatar.events import AvatarSession, AvatarVisemes
 from protocol.conversation.actions import Action, Ignored, PurgeAudio, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.answers import FOLLOW_UP_DEADLINE, Answers
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.lost_speech import LOST_SPEECH_DEADLINE, LostSpeech
 from protocol.conversation.outlet import OWN_EVENT_PREFIX, Outlet
 from protocol.conversation.playback import Playback
 from protocol.conversation.visibility import HiddenItems
@@ -79,6 +80,7 @@ class Conversation:
         self._hidden = HiddenItems()
         self._playback = Playback()
         self._answers = Answers(self._outlet, configuration, self._hidden, avatar_events=avatar_events)
+        self._lost_speech = LostSpeech(self._outlet, self._answers, avatar_events=avatar_events)
         self._opening_id: str | None = None
         self._created_event_id: str | None = None
         self._visemes: AvatarVisemes | None = None
@@ -153,15 +155,20 @@ class Conversation:
             self._outlet.do(Ignored("upstream", "malformed", error.detail.message))
         return self._outlet.take()
 
-    def on_upstream_lost(self, reason: EndReason, message: str, now: float) -> list[Action]:
-        """The connection to the service is gone, or could not be had, for good."""
+    def on_upstream_lost(
+        self, reason: EndReason, message: str, now: float, *, retry_after_s: float | None = None
+    ) -> list[Action]:
+        """The connection to the service is gone, or could not be had, for good.
+
+        ``message`` goes to the client; ``retry_after_s`` is when the service said to try again.
+        """
         self._outlet.now = now
         self._answers.upstream_lost()
         if self._expired:
             reason = EndReason.UPSTREAM_EXPIRED
         if self._opening_error:
-            message = f"{message} It said: {self._opening_error}"
-        self._end(reason, message, "upstream_error")
+            message = f"{message} It refused the session ({self._opening_error})."
+        self._end(reason, message, "upstream_error", retry_after_s)
         return self._outlet.take()
 
     def on_client(self, frame: bytes, now: float, *, is_text: bool = True) -> list[Action]:
@@ -196,6 +203,8 @@ class Conversation:
         self._outlet.now = now
         if name == FOLLOW_UP_DEADLINE:
             self._answers.follow_up_overdue()
+        elif name == LOST_SPEECH_DEADLINE:
+            self._lost_speech.tell()
         elif name == OPENING_DEADLINE and self._opening_id is not None:
             message = f"The Realtime service did not confirm the session within {OPENING_DEADLINE_S:.0f} seconds."
             self._end(EndReason.UPSTREAM_TOO_SLOW, message, "upstream_error")
@@ -204,9 +213,7 @@ class Conversation:
     def on_audio_dropped(self, dropped_ms: float, now: float) -> list[Action]:
         """The service takes audio too slowly; the oldest was dropped."""
         self._outlet.now = now
-        if self._avatar_events:
-            detail = f"{dropped_ms:.0f} ms of your speech were lost: the Realtime service is slow."
-            self._outlet.announce(AvatarState(state="degraded", detail=detail))
+        self._lost_speech.add(dropped_ms)
         return self._outlet.take()
 
     def on_end(self, reason: EndReason, message: str, now: float) -> list[Action]:
@@ -215,10 +222,13 @@ class Conversation:
         self._end(reason, message, "server_error")
         return self._outlet.take()
 
-    def _end(self, reason: EndReason, message: str, error_type: str) -> None:
+    def _end(self, reason: EndReason, message: str, error_type: str, retry_after_s: float | None = None) -> None:
         self._answers.lose_calls()
         if reason not in (EndReason.COMPLETED, EndReason.CLIENT_LOST):
-            self._outlet.refuse(ErrorDetail(type=error_type, code=reason.label, message=message))
+            detail = ErrorDetail(type=error_type, code=reason.label, message=message)
+            if retry_after_s is not None:
+                detail.retry_after = retry_after_s
+            self._outlet.refuse(detail)
         self._outlet.close(reason, message)
 
     # From the service
@@ -286,7 +296,8 @@ class Conversation:
         error = event.error
         if error.event_id is None and self._opening_id is not None:
             # OpenAI refuses a key or a model with an event before it closes; that is between it and the operator.
-            self._opening_error = error.message
+            # Its words may quote the key, so only their code goes on.
+            self._opening_error = error.code or error.type
         elif error.event_id is None:
             self._expired |= error.code == "session_expired"
             self._outlet.to_client(frame)
@@ -380,7 +391,9 @@ class Conversation:
             )
         # A frame that is mostly something else is not bounded by its milliseconds, so it counts by its bytes.
         is_sound = len(frame) <= size * 4 // 3 + _APPEND_ENVELOPE_MAX_BYTES
-        self._outlet.to_upstream(frame, audio_ms=size / self._configuration.input_bytes_per_ms if is_sound else 0.0)
+        audio_ms = size / self._configuration.input_bytes_per_ms if is_sound else 0.0
+        if dropped_ms := self._outlet.to_upstream(frame, audio_ms):
+            self._lost_speech.add(dropped_ms)
 
     def _pass_to_upstream(self, frame: bytes, _event: client.ClientEvent) -> None:
         self._outlet.to_upstream(frame)
@@ -392,6 +405,9 @@ class Conversation:
 
     def _create_item(self, frame: bytes, event: client.ConversationItemCreate) -> None:
         item = event.item
+        if self._configuration.settable is not None and (item.type, item.role) != ("message", "user"):
+            message = "This client may add messages of the user only."
+            raise InvalidEvent(_invalid("invalid_value", message, event.event_id or None, "item.role"))
         if item.type == "function_call_output" and self._answers.is_server_call(item.call_id or None):
             message = f"Tool call ID '{item.call_id}' not found in conversation."
             raise InvalidEvent(_invalid("invalid_value", message, event.event_id or None, "item.call_id"))
@@ -418,11 +434,18 @@ class Conversation:
             raise InvalidEvent(_invalid(code, message, event.event_id or None, "item_id"))
 
     def _create_response(self, frame: bytes, event: client.ResponseCreate) -> None:
-        self._answers.ask(decode_object(frame), event.event_id or None)
+        asked = decode_object(frame)
+        if isinstance(asked.get("response"), dict):
+            asked["response"] = self._configuration.admit_response(asked["response"])
+        self._answers.ask(asked, event.event_id or None)
 
     def _cancel(self, frame: bytes, event: client.ResponseCancel) -> None:
-        self._answers.cancel(frame, event.response_id or None)
-        self._silence()
+        response_id = event.response_id or None
+        # Another response than the one that is heard may be cancelled without a pause in what is said.
+        is_heard = response_id is None or self._answers.is_current(response_id)
+        self._answers.cancel(frame, response_id)
+        if is_heard:
+            self._silence()
 
     def _played(self, frame: bytes, head: Head) -> None:
         event = decode_playback(frame, head)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from protocol.conversation.actions import Action, Close, Ignored, ToClient, ToUpstream
+from protocol.conversation.actions import Action, Close, ToClient, ToUpstream
 from protocol.endings import EndReason
 from protocol.realtime.codec import encode
 from protocol.realtime.server_events import Error, ErrorDetail, ServerEvent
@@ -17,11 +17,11 @@ from protocol.realtime.server_events import Error, ErrorDetail, ServerEvent
 OWN_EVENT_PREFIX = "event_la_"
 
 # What a client may send before the service's connection is open. Control: the size of one message on /ws.
-# Audio: longer than any connect that still succeeds; a person's first words must not be lost meanwhile.
+# Audio: as much as may wait for a slow service afterwards; a client may send a recording faster than it was spoken.
 WAITING_CONTROL_MAX_BYTES = 1024 * 1024
-WAITING_AUDIO_MAX_MS = 15_000.0
-# Twice what that much PCM16 takes as base64; frames can be made that say much and hold little sound.
-WAITING_AUDIO_MAX_BYTES = 2 * 1024 * 1024
+WAITING_AUDIO_MAX_MS = 60_000.0
+# A third more than that much PCM16 takes as base64; frames can be made that say much and hold little sound.
+WAITING_AUDIO_MAX_BYTES = 5 * 1024 * 1024
 
 
 class Outlet:
@@ -83,31 +83,34 @@ class Outlet:
         """Tells the client that what it sent was not accepted; the session goes on."""
         self.announce(Error(error=detail))
 
-    def to_upstream(self, frame: bytes, audio_ms: float = 0.0) -> None:
-        """Sends a frame to the service; keeps it while the connection is not open yet, within the bounds above."""
+    def to_upstream(self, frame: bytes, audio_ms: float = 0.0) -> float:
+        """Sends a frame to the service; keeps it while the connection is not open yet, within the bounds above.
+
+        Returns the milliseconds of waiting audio that were dropped for it.
+        """
         if self.closed:
-            return
+            return 0.0
         action = ToUpstream(frame, audio_ms)
         if self._upstream_open:
             self._actions.append(action)
-            return
+            return 0.0
         self._waiting.append(action)
         if audio_ms:
             self._waiting_audio_ms += audio_ms
             self._waiting_audio_bytes += len(frame)
-            self._drop_oldest_waiting_audio()
-        else:
-            self._waiting_bytes += len(frame)
-            if self._waiting_bytes > WAITING_CONTROL_MAX_BYTES:
-                message = "Too much was sent before the Realtime service was connected."
-                self.refuse(ErrorDetail(type="upstream_error", code=EndReason.UPSTREAM_TOO_SLOW.label, message=message))
-                self.close(EndReason.UPSTREAM_TOO_SLOW, message)
+            return self._drop_oldest_waiting_audio()
+        self._waiting_bytes += len(frame)
+        if self._waiting_bytes > WAITING_CONTROL_MAX_BYTES:
+            message = "Too much was sent before the Realtime service was connected."
+            self.refuse(ErrorDetail(type="upstream_error", code=EndReason.UPSTREAM_TOO_SLOW.label, message=message))
+            self.close(EndReason.UPSTREAM_TOO_SLOW, message)
+        return 0.0
 
     def send_event(self, event: dict[str, Any]) -> None:
         """Sends an object to the service as an event."""
         self.to_upstream(encode(event))
 
-    def _drop_oldest_waiting_audio(self) -> None:
+    def _drop_oldest_waiting_audio(self) -> float:
         dropped_ms = 0.0
         while self._waiting_audio_ms > WAITING_AUDIO_MAX_MS or self._waiting_audio_bytes > WAITING_AUDIO_MAX_BYTES:
             oldest = next(action for action in self._waiting if action.audio_ms)
@@ -115,8 +118,7 @@ class Outlet:
             self._waiting_audio_ms -= oldest.audio_ms
             self._waiting_audio_bytes -= len(oldest.frame)
             dropped_ms += oldest.audio_ms
-        if dropped_ms:
-            self.do(Ignored("client", "input_audio_buffer.append", f"{dropped_ms:.0f} ms waited too long for upstream"))
+        return dropped_ms
 
     def open_upstream(self, opening: dict[str, Any]) -> None:
         """The service's connection is open: sends ``opening`` first, then what has waited, in order."""

@@ -124,6 +124,11 @@ class Talk:
         self.oracle.service_says(frame)
         return self._perform(self.machine.on_upstream(frame, self.now))
 
+    def dropped(self, dropped_ms: float) -> list[Action]:
+        """The link dropped speech of the user's."""
+        self.oracle.something_else()
+        return self._perform(self.machine.on_audio_dropped(dropped_ms, self.now))
+
     def result(self, call_id: str, output: str = "Open at nine.", sources: Iterable[Source] = ()) -> list[Action]:
         """A tool's result arrives."""
         self.oracle.result_comes(call_id)

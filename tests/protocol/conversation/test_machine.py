@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.avatar.events import AvatarSession, ProfileView
-from protocol.conversation.actions import Said, SetDeadline, ToClient, ToolResult, ToUpstream
+from protocol.conversation.actions import PurgeAudio, Said, SetDeadline, ToClient, ToolResult, ToUpstream
 from protocol.conversation.configuration import BROWSER_FIELDS, Configuration
+from protocol.conversation.lost_speech import LOST_SPEECH_DEADLINE, TELL_EVERY_S
 from protocol.conversation.machine import OPENING_DEADLINE, OPENING_DEADLINE_S, Conversation
 from protocol.endings import EndReason
 from protocol.realtime.client_events import CLIENT_EVENT_TYPES
@@ -70,7 +71,7 @@ def test_what_the_service_said_before_it_closed_on_us_is_told_with_the_end() -> 
     talk.upstream({"type": "error", "error": error})
     assert talk.seen == []
     talk.lose_upstream()
-    assert [error["message"] for error in talk.errors()] == ["gone It said: Wrong key."]
+    assert [error["message"] for error in talk.errors()] == ["gone It refused the session (invalid_api_key)."]
 
 
 def test_a_session_that_reached_its_maximum_duration_ends_as_expired() -> None:
@@ -463,14 +464,61 @@ def test_the_record_has_what_the_user_said_aloud() -> None:
     assert ("user", "When does it open?") in said
 
 
-def test_speech_lost_on_the_way_up_is_told_to_avatars() -> None:
+def test_speech_lost_on_the_way_up_is_told_to_avatars_which_then_go_on_as_before() -> None:
     talk = Talk(avatar=True)
-    (action,) = talk.machine.on_audio_dropped(120.0, talk.now)
-    assert isinstance(action, ToClient)
-    event = json.loads(action.frame)
-    assert (event["type"], event["state"]) == ("avatar.state", "degraded")
-    assert "120 ms" in event["detail"]
-    assert Talk().machine.on_audio_dropped(120.0, 0.0) == []
+    told = [json.loads(action.frame) for action in talk.dropped(120.0) if isinstance(action, ToClient)]
+    assert [event["state"] for event in told] == ["degraded", "listening"]
+    assert "120 ms" in told[0]["detail"]
+
+
+def test_speech_lost_on_the_way_up_is_told_to_other_clients_by_an_error() -> None:
+    talk = Talk()
+    talk.dropped(120.0)
+    assert [error["code"] for error in talk.errors()] == ["input_audio_dropped"]
+
+
+def test_lost_speech_is_told_once_a_second_with_its_sum() -> None:
+    talk = Talk()
+    for _ in range(5):
+        talk.dropped(100.0)
+    assert len(talk.errors()) == 1
+    assert talk.deadlines == {LOST_SPEECH_DEADLINE: talk.now + TELL_EVERY_S}
+    talk.deadline(LOST_SPEECH_DEADLINE)
+    assert [error["message"].split(" of ")[0] for error in talk.errors()] == ["100 ms", "400 ms"]
+
+
+def test_speech_that_waited_too_long_for_the_connection_is_told_too() -> None:
+    talk = Talk(opened=False)
+    second = base64.b64encode(bytes(48_000)).decode()
+    for _ in range(62):
+        talk.client({"type": "input_audio_buffer.append", "audio": second})
+    assert [error["code"] for error in talk.errors()] == ["input_audio_dropped"]
+
+
+@pytest.mark.parametrize("response_id", ["resp_of_nobody", None])
+def test_only_cancelling_what_is_heard_cuts_it_off(response_id: str | None) -> None:
+    talk = Talk(("say",), avatar=True)
+    talk.client(ask())
+    talk.settle()
+    cancel = {"type": "response.cancel", **({"response_id": response_id} if response_id else {})}
+    purged = [action for action in talk.client(cancel) if isinstance(action, PurgeAudio)]
+    assert bool(purged) == (response_id is None)
+
+
+def test_a_locked_client_cannot_set_by_a_response_what_it_may_not_set_for_the_session() -> None:
+    talk = Talk(settable=BROWSER_FIELDS)
+    params = {"instructions": "Be a pirate.", "tool_choice": "none", "metadata": {"a": "b"}, "audio": {"output": {}}}
+    talk.client({"type": "response.create", "response": params})
+    assert talk.told[-1]["response"] == {"metadata": {"a": "b"}}
+
+
+@pytest.mark.parametrize("item", [{"type": "message", "role": "system", "content": []}, {"type": "function_call"}])
+def test_a_locked_client_may_add_messages_of_the_user_only(item: Event) -> None:
+    talk = Talk(settable=BROWSER_FIELDS)
+    before = len(talk.told)
+    talk.client({"type": "conversation.item.create", "item": item})
+    assert len(talk.told) == before
+    assert [error["code"] for error in talk.errors()] == ["invalid_value"]
 
 
 # What the service says

@@ -49,22 +49,19 @@ def test_what_waited_follows_the_opening_in_order() -> None:
     ]
 
 
-def test_of_speech_the_last_fifteen_seconds_wait_and_control_events_are_not_dropped() -> None:
+def test_of_speech_the_last_minute_waits_and_control_events_are_not_dropped() -> None:
     out = outlet()
     out.to_upstream(b"control")
-    for second in range(20):
-        out.to_upstream(b"%d" % second, audio_ms=1000)
-    dropped = out.take()
-    assert all(isinstance(action, Ignored) for action in dropped)
-    assert len(dropped) == 20 - WAITING_AUDIO_MAX_MS / 1000
+    dropped_ms = sum(out.to_upstream(b"%d" % second, audio_ms=1000) for second in range(70))
+    assert dropped_ms == 70_000 - WAITING_AUDIO_MAX_MS
     out.open_upstream({})
     frames = [action.frame for action in out.take() if isinstance(action, ToUpstream)]
-    assert frames == [b"{}", b"control", *(b"%d" % second for second in range(5, 20))]
+    assert frames == [b"{}", b"control", *(b"%d" % second for second in range(10, 70))]
 
 
 def test_frames_that_hold_little_sound_and_much_else_are_bounded_too() -> None:
     out = outlet()
-    for _ in range(10):
+    for _ in range(20):
         out.to_upstream(bytes(512 * 1024), audio_ms=0.02)
     out.open_upstream({})
     waited = [action for action in out.take() if isinstance(action, ToUpstream)][1:]
