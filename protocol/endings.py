@@ -25,8 +25,6 @@ class _Ending:
     text: str
     # The services' own close code, for clients of the drop-in endpoints, where it differs.
     openai_close_code: int | None = None
-    # The status before the upgrade, when there is no WebSocket to close yet.
-    http_status: int = 503
 
 
 class EndReason(enum.Enum):
@@ -42,36 +40,31 @@ class EndReason(enum.Enum):
     PROTOCOL_ERROR = _Ending("protocol_error", 1002, Reconnect.NO, "The client broke the WebSocket protocol.")
     BINARY = _Ending("binary", 1003, Reconnect.NO, "The first frame must be text.")
     BAD_UTF8 = _Ending("bad_utf8", 1007, Reconnect.NO, "A text frame was not UTF-8.")
-    TOO_BIG = _Ending("too_big", 1009, Reconnect.NO, "A message was larger than allowed.", http_status=413)
-    INTERNAL = _Ending("internal", 1011, Reconnect.BACK_OFF, "The server failed; it is our fault.", http_status=500)
+    TOO_BIG = _Ending("too_big", 1009, Reconnect.NO, "A message was larger than allowed.")
+    INTERNAL = _Ending("internal", 1011, Reconnect.BACK_OFF, "The server failed; it is our fault.")
     OVERLOADED = _Ending("overloaded", 1013, Reconnect.BACK_OFF, "The server has no room for another session.")
-    BAD_REQUEST = _Ending("bad_request", 4000, Reconnect.NO, "The request is not valid.", http_status=400)
-    UNKNOWN_MODEL = _Ending("unknown_model", 4004, Reconnect.NO, "There is no such model here.", http_status=404)
+    BAD_REQUEST = _Ending("bad_request", 4000, Reconnect.NO, "The request is not valid.")
+    UNKNOWN_MODEL = _Ending("unknown_model", 4004, Reconnect.NO, "There is no such model here.")
     NOT_AUTHENTICATED = _Ending(
         "not_authenticated",
         4401,
         Reconnect.NO,
         "A valid credential is needed.",
         openai_close_code=3000,
-        http_status=401,
     )
-    BUDGET_SPENT = _Ending("budget_spent", 4402, Reconnect.LATER, "The budget is spent.", http_status=429)
-    NOT_ALLOWED = _Ending("not_allowed", 4403, Reconnect.NO, "This is not allowed.", http_status=403)
-    UNKNOWN_KNOWLEDGE_BASE = _Ending(
-        "unknown_knowledge_base", 4404, Reconnect.NO, "There is no such knowledge base.", http_status=404
-    )
-    INIT_TIMEOUT = _Ending("init_timeout", 4408, Reconnect.NO, "The first frame did not come in time.", http_status=408)
-    IDLE_TIMEOUT = _Ending("idle_timeout", 4408, Reconnect.NO, "Nothing was said for too long.", http_status=408)
+    BUDGET_SPENT = _Ending("budget_spent", 4402, Reconnect.LATER, "The budget is spent.")
+    NOT_ALLOWED = _Ending("not_allowed", 4403, Reconnect.NO, "This is not allowed.")
+    UNKNOWN_KNOWLEDGE_BASE = _Ending("unknown_knowledge_base", 4404, Reconnect.NO, "There is no such knowledge base.")
+    INIT_TIMEOUT = _Ending("init_timeout", 4408, Reconnect.NO, "The first frame did not come in time.")
+    IDLE_TIMEOUT = _Ending("idle_timeout", 4408, Reconnect.NO, "Nothing was said for too long.")
     SUPERSEDED = _Ending("superseded", 4409, Reconnect.NO, "A newer connection took the session over.")
     OVER = _Ending("over", 4410, Reconnect.ANEW, "The session is over, or can no longer be resumed.")
     SLOW_CONSUMER = _Ending("slow_consumer", 4413, Reconnect.RESUME, "The client does not take what is sent to it.")
-    RATE_LIMITED = _Ending("rate_limited", 4429, Reconnect.LATER, "Too much at once.", http_status=429)
+    RATE_LIMITED = _Ending("rate_limited", 4429, Reconnect.LATER, "Too much at once.")
     UPSTREAM_UNAVAILABLE = _Ending(
-        "upstream_unavailable", 4502, Reconnect.BACK_OFF, "The Realtime service cannot be used.", http_status=502
+        "upstream_unavailable", 4502, Reconnect.BACK_OFF, "The Realtime service cannot be used."
     )
-    UPSTREAM_TOO_SLOW = _Ending(
-        "upstream_too_slow", 4504, Reconnect.BACK_OFF, "The Realtime service does not keep up.", http_status=503
-    )
+    UPSTREAM_TOO_SLOW = _Ending("upstream_too_slow", 4504, Reconnect.BACK_OFF, "The Realtime service does not keep up.")
 
     @property
     def label(self) -> str:
@@ -87,11 +80,6 @@ class EndReason(enum.Enum):
     def reconnect(self) -> Reconnect:
         """What the client should do."""
         return self.value.reconnect
-
-    @property
-    def http_status(self) -> int:
-        """The same reason as an HTTP status, before the upgrade."""
-        return self.value.http_status
 
     def close_code(self, *, openai: bool = False) -> int:
         """The WebSocket close code; ``openai``: for the drop-in endpoints, whose clients know the services' codes."""

@@ -40,7 +40,12 @@ class ClientFault(LiveAvatarError):
 
 
 class UpstreamFault(LiveAvatarError):
-    """The Realtime service is at fault. ``retryable`` says whether the same attempt may succeed a moment later."""
+    """The Realtime service is at fault.
+
+    Attributes:
+        retryable: whether the same attempt may succeed a moment later.
+        said: the service's own words, for the log alone: services quote keys in them.
+    """
 
     default_reason = EndReason.UPSTREAM_UNAVAILABLE
     error_type = "upstream_error"
@@ -53,9 +58,11 @@ class UpstreamFault(LiveAvatarError):
         reason: EndReason | None = None,
         retry_after_s: float | None = None,
         retryable: bool = False,
+        said: str = "",
     ) -> None:
         super().__init__(message, code=code, reason=reason, retry_after_s=retry_after_s)
         self.retryable = retryable
+        self.said = said
 
 
 class OperatorFault(LiveAvatarError):

@@ -76,6 +76,10 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         trio.open_nursery() as services,
     ):
         profiles = await catalog.profiles()
+        if settings.default_kb not in {profile.kb_id for profile in profiles}:
+            _log.warning(
+                "there is no default knowledge base", setting="LIVEAVATAR_DEFAULT_KB", kb_id=settings.default_kb
+            )
         connector = await _connector(settings, services)
         async with trio.open_nursery() as sessions:
             registry = SessionRegistry(
@@ -167,7 +171,9 @@ async def _knowledge(data_dir: Path) -> AsyncIterator[SqliteCatalog]:
 
 async def _connector(settings: Settings, services: trio.Nursery) -> Connector:
     bounds = ConnectionBounds(
-        attempt_timeout_s=settings.connect_timeout,
+        # A try that is swallowed without an answer must leave time for another.
+        attempt_timeout_s=settings.connect_timeout / 2,
+        send_timeout_s=settings.send_timeout,
         ping_interval_s=settings.ping_interval,
         pong_timeout_s=settings.pong_timeout,
         audio_backlog_ms=settings.upstream_audio_backlog * 1000,

@@ -18,6 +18,10 @@ from urllib.parse import urlsplit
 from server.secret import Secret
 
 OWN_PREFIX = "LIVEAVATAR_"
+# Other programs have settings of this family too, so only names that are nearly one of ours are taken for mistakes.
+_AZURE_PREFIX = "AZURE_OPENAI_"
+# One or two letters off in a name of this length.
+_NEARLY = 0.85
 # Long enough that guessing over the network is hopeless: 16 characters of base64 are 96 bits.
 MIN_API_KEY_CHARS = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -150,7 +154,7 @@ class Settings:
     )
     upstream_audio_backlog: float = _setting(
         "LIVEAVATAR_UPSTREAM_AUDIO_BACKLOG",
-        10.0,
+        60.0,
         "The user's speech that may wait for the Realtime service; older sound is dropped and the client told.",
         unit="s",
         minimum=0.1,
@@ -198,6 +202,12 @@ class Settings:
             found.append(
                 "AZURE_OPENAI_ENDPOINT and OPENAI_API_KEY are both set: "
                 "set LIVEAVATAR_UPSTREAM to azure, openai or embedded."
+            )
+        half_set = {"AZURE_OPENAI_API_KEY": self.azure_api_key, "AZURE_OPENAI_DEPLOYMENT": self.azure_deployment}
+        if self.upstream is None and self.azure_endpoint is None and any(half_set.values()):
+            names = " and ".join(name for name, value in half_set.items() if value)
+            found.append(
+                f"{names} without AZURE_OPENAI_ENDPOINT: set it too, or say LIVEAVATAR_UPSTREAM=embedded or openai."
             )
         found += self._upstream_problems()
         return found
@@ -285,10 +295,12 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     problems: list[str] = []
     values = {**read_env_file(env_file, problems), **environ}
     names = {setting.name for setting in TABLE}
-    for name in values:
-        if name.startswith(OWN_PREFIX) and name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+    for name in values.keys() - names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=_NEARLY)
+        misspelt_azure = name.startswith(_AZURE_PREFIX) and near and not values.get(near[0])
+        if name.startswith(OWN_PREFIX) or misspelt_azure:
             problems.append(f"{name} is not a setting." + (f" Did you mean {near[0]}?" if near else ""))
+    problems.sort()
     parsed: dict[str, Any] = {}
     for setting in TABLE:
         text = values.get(setting.name, "").strip()
@@ -367,7 +379,10 @@ def read_env_file(path: Path | None, problems: list[str]) -> dict[str, str]:
         if not equals or not name.isidentifier():
             problems.append(f"{path}, line {number}: is not NAME=value.")
             continue
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        if value[:1] in ("'", '"'):
+            if len(value) < 2 or value[-1] != value[0]:
+                problems.append(f"{path}, line {number}: the quote around the value of {name} is not closed.")
+                continue
             value = value[1:-1]
         else:
             value = value.split(" #", 1)[0].rstrip()

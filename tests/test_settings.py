@@ -306,3 +306,30 @@ def test_whatever_is_set_is_taken_or_named(environ: dict[str, str]) -> None:
         assert found
         for problem in found:
             assert any(setting.name in problem for setting in TABLE) or OWN_PREFIX in problem
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"AZURE_OPENAI_API_KEY": "k" * 20, "AZURE_OPENAI_DEPLOYMENT": "d"}, "AZURE_OPENAI_ENDPOINT"),
+        ({"AZURE_OPENAI_ENDPONT": "https://name.openai.azure.com"}, "Did you mean AZURE_OPENAI_ENDPOINT"),
+    ],
+)
+def test_a_half_set_azure_does_not_fall_back_to_the_simulator(environ: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load(environ)
+
+    assert any(named in problem for problem in error.value.problems)
+
+
+def test_other_programs_may_have_azure_settings_of_their_own() -> None:
+    assert load({"AZURE_OPENAI_API_VERSION": "2024-10-21"}).chosen_upstream == "embedded"
+
+
+def test_an_unclosed_quote_in_the_env_file_is_named_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("OPENAI_API_KEY='sk-secret\n")
+    with pytest.raises(SettingsError) as error:
+        load({}, file)
+
+    assert error.value.problems == [f"{file}, line 1: the quote around the value of OPENAI_API_KEY is not closed."]

@@ -214,7 +214,11 @@ class Session:
 
     def _lose_upstream(self, fault: UpstreamFault) -> None:
         self._log.warning("upstream lost", error=fault.message, code=fault.code)
-        self._perform(self._conversation.on_upstream_lost(fault.reason, fault.message, trio.current_time()))
+        self._perform(
+            self._conversation.on_upstream_lost(
+                fault.reason, fault.message, trio.current_time(), retry_after_s=fault.retry_after_s
+            )
+        )
 
     def _audio_dropped(self, dropped_ms: float) -> None:
         self._perform(self._conversation.on_audio_dropped(dropped_ms, trio.current_time()))

@@ -3,10 +3,14 @@
 import stamina
 import structlog
 import trio
+from stamina.instrumentation import set_on_retry_hooks
 
 from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 from server.upstream.base import Connector, UpstreamConnection, UpstreamUnreachable
+
+# stamina would log each retry too, with the call's arguments and without the session it is for.
+set_on_retry_hooks(())
 
 _log = structlog.get_logger("liveavatar.upstream")
 
@@ -43,10 +47,20 @@ class UpstreamLink:
         Cancelling it leaves nothing open.
         """
         last: UpstreamFault | None = None
+        give_up_at = trio.current_time() + self._timeout_s
+
+        def wait_before_next(error: Exception) -> bool | float:
+            """Whether to try again, or the seconds the service asked to wait, if as much time is left."""
+            if not isinstance(error, UpstreamFault) or not error.retryable:
+                return False
+            if error.retry_after_s is None:
+                return True
+            return error.retry_after_s if trio.current_time() + error.retry_after_s < give_up_at else False
+
         # stamina's own timeout looks at another clock than trio's, so the deadline is a cancel scope.
-        with trio.move_on_after(self._timeout_s):
+        with trio.move_on_at(give_up_at):
             async for attempt in stamina.retry_context(
-                on=_worth_trying_again,
+                on=wait_before_next,
                 attempts=self._attempts,
                 timeout=None,
                 wait_initial=_WAIT_INITIAL_S,
@@ -58,7 +72,9 @@ class UpstreamLink:
                         return await self._connector.connect()
                     except UpstreamFault as fault:
                         last = fault
-                        _log.warning("upstream connect failed", attempt=attempt.num, error=fault.message)
+                        _log.warning(
+                            "upstream connect failed", attempt=attempt.num, error=fault.message, said=fault.said
+                        )
                         raise
         if last is not None:
             raise last
@@ -68,10 +84,3 @@ class UpstreamLink:
             reason=EndReason.UPSTREAM_TOO_SLOW,
             retryable=True,
         )
-
-
-def _worth_trying_again(error: Exception) -> bool | float:
-    """Whether to try again; a number is the seconds the service asked us to wait."""
-    if not isinstance(error, UpstreamFault) or not error.retryable:
-        return False
-    return error.retry_after_s if error.retry_after_s is not None else True

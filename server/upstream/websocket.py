@@ -1,6 +1,7 @@
 """A connection to a Realtime service over our own WebSocket; translates the transport's losses and refusals."""
 
 import math
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from server.upstream.base import UpstreamLost, UpstreamRefused, UpstreamUnreacha
 # The service names no limit for its frames; a retrieved item with minutes of audio is the largest that is known.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+# What keys look like, also where a service has starred out the middle: a prefix, or a long run without a blank.
+_KEY_LIKE = re.compile(r"\b(?:sk|ek|key)[-_][\w*.-]+|[A-Za-z0-9*_-]{24,}")
+
 # HTTP statuses after which the same request may succeed a moment later.
 _RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -27,6 +31,7 @@ class ConnectionBounds:
     attempt_timeout_s: float
     ping_interval_s: float
     pong_timeout_s: float
+    send_timeout_s: float
     audio_backlog_ms: float
     close_timeout_s: float
 
@@ -36,6 +41,7 @@ class ConnectionBounds:
             max_message_bytes=MAX_MESSAGE_BYTES,
             ping_interval_s=self.ping_interval_s,
             pong_timeout_s=self.pong_timeout_s,
+            stall_s=self.send_timeout_s,
             max_audio_ms=self.audio_backlog_ms,
             audio_overflow="drop-oldest",
         )
@@ -117,12 +123,12 @@ async def open_connection(
         )
     except HandshakeRefused as refusal:
         hint = setting_hints.get(refusal.status, "")
-        said = _message_in(refusal.body_prefix)
         raise UpstreamRefused(
-            " ".join(filter(None, (f"{service} refused the connection with HTTP {refusal.status}.", said, hint))),
+            f"{service} refused the connection with HTTP {refusal.status}. {hint}".rstrip(),
             code=f"upstream_http_{refusal.status}",
             retryable=refusal.status in _RETRYABLE_STATUSES,
             retry_after_s=_seconds(refusal.headers.get("retry-after")),
+            said=_message_in(refusal.body_prefix),
         ) from None
     except ConnectFailed as failure:
         reason = EndReason.UPSTREAM_UNAVAILABLE
@@ -141,12 +147,14 @@ class _Body(msgspec.Struct):
 
 
 def _message_in(body: bytes) -> str:
-    """The service's own words in a refusal's JSON body, "" if none. Bounded: it goes to logs and clients."""
+    """The service's own words in a refusal's JSON body, "" if none; bounded, and without the keys it may quote."""
     try:
         told = msgspec.json.decode(body, type=_Body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return "" if told is None else "".join(char for char in told.message if char.isprintable())[:300]
+    if told is None:
+        return ""
+    return _KEY_LIKE.sub("***", "".join(char for char in told.message if char.isprintable()))[:300]
 
 
 def _seconds(retry_after: str | None) -> float | None:

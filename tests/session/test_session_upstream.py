@@ -75,8 +75,9 @@ async def test_a_service_that_wants_to_be_left_alone_for_longer_than_we_wait(
         began = trio.current_time()
         error, code = await refused(await home.caller())
         assert error["message"] == "Too many."
+        assert error["retry_after"] == 3600.0
         assert code == 4502
-        assert trio.current_time() - began <= 5.1
+        assert trio.current_time() - began < 0.1
         assert len(home.service.attempts) == 1
 
 
@@ -151,7 +152,8 @@ async def test_a_refusal_in_openais_manner(autojump_clock: trio.testing.MockCloc
         caller = await home.caller()
         error, code = await refused(caller)
         assert error["code"] == "upstream_unavailable"
-        assert "Incorrect API key provided." in error["message"]
+        assert "invalid_api_key" in error["message"]
+        assert "Incorrect API key provided." not in error["message"]
         assert "3000" in error["message"]
         assert code == 4502
         assert len(caller.of("error")) == 1

@@ -19,7 +19,12 @@ from tests.simulator.driver import simulator
 from tests.transport.peers import TEXT, close_frame, frame
 
 BOUNDS = ConnectionBounds(
-    attempt_timeout_s=2, ping_interval_s=20, pong_timeout_s=20, audio_backlog_ms=1000, close_timeout_s=1
+    send_timeout_s=10.0,
+    attempt_timeout_s=2,
+    ping_interval_s=20,
+    pong_timeout_s=20,
+    audio_backlog_ms=1000,
+    close_timeout_s=1,
 )
 KEY = "sk-canary-0123456789"
 
@@ -128,13 +133,15 @@ async def refusal(answer: bytes) -> UpstreamRefused:
     ],
 )
 async def test_refusals(status: int, retryable: bool, hint: str) -> None:
-    body = b'{"error":{"message":"Said by the service."}}'
+    body = b'{"error":{"message":"Incorrect key sk-proj-ab**********yz, said the service."}}'
     fault = await refusal(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
     assert fault.retryable == retryable
     assert fault.code == f"upstream_http_{status}"
     assert f"HTTP {status}" in fault.message
-    assert "Said by the service." in fault.message
     assert hint in fault.message
+    # The service's words are for the log: it quotes the key in them.
+    assert "said the service" not in fault.message
+    assert fault.said == "Incorrect key ***, said the service."
 
 
 @pytest.mark.parametrize(
