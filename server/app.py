@@ -235,9 +235,11 @@ def _client_bounds(settings: Settings) -> ClientBounds:
 def _facts(
     settings: Settings, connector: Connector, registry: SessionRegistry, profiles: list[Profile]
 ) -> Callable[[], dict[str, Any]]:
+    version = importlib.metadata.version("rag-liveavatar")
+
     def facts() -> dict[str, Any]:
         return {
-            "version": importlib.metadata.version("rag-liveavatar"),
+            "version": version,
             "upstream": connector.name,
             "sessions": len(registry),
             "max_sessions": settings.max_sessions,

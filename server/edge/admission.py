@@ -109,7 +109,7 @@ class Admission:
             extensions = _extensions(request)
             init = await self._first_frame(websocket)
             self._check_credential(request, init)
-            if init.dialect not in (None, "ga") and init.dialect:
+            if init.dialect and init.dialect != "ga":
                 raise ClientFault("Only the dialect 'ga' is served.", code="unsupported_dialect")
             websocket.max_message_bytes = MAX_AVATAR_MESSAGE_BYTES
             wanted = SessionRequest(

@@ -22,7 +22,7 @@ from server.transport.wire import SocketWire, Wire
 
 __all__ = ["CannotListen", "Door", "DoorLimits", "OnWebSocket", "open_listeners"]
 
-log = structlog.get_logger("liveavatar.edge")
+_log = structlog.get_logger("liveavatar.edge")
 
 # Connections that the kernel completes while the accept loop is busy.
 BACKLOG = 1024
@@ -128,7 +128,7 @@ class Door:
         now = trio.current_time()
         if now - self._capacity_logged_at >= CAPACITY_LOG_S:
             self._capacity_logged_at = now
-            log.error("no more connections can be accepted", error=errno.errorcode.get(exc.errno or 0, "?"))
+            _log.error("no more connections can be accepted", error=errno.errorcode.get(exc.errno or 0, "?"))
 
     def _turn_away(self, wire: SocketWire, connections: trio.Nursery) -> None:
         if self._turned_away >= MAX_TURNED_AWAY:
@@ -153,7 +153,7 @@ class Door:
         # The firewall of this connection: whatever a head, a request or a handler raises ends it, and nothing else.
         # `except*`, because nurseries wrap what they pass on, and may wrap it together with a Cancelled.
         except* (WireBroken, WireClosed, ConnectionLost):
-            log.debug("connection lost", peer=str(wire.peer))
+            _log.debug("connection lost", peer=str(wire.peer))
         except* Exception as failure:  # noqa: BLE001 - see above
             _log_failure(wire, failure)
         finally:
@@ -194,14 +194,14 @@ def _log_failure(wire: Wire, failure: BaseExceptionGroup[Exception]) -> None:
     """Log one line, without the exceptions' texts: they may hold what the client said."""
     leaves = list(_leaves(failure))
     places = traceback.extract_tb(leaves[0].__traceback__)
-    log.error(
+    _log.error(
         "connection failed",
         peer=str(wire.peer),
         errors=", ".join(sorted({type(leaf).__name__ for leaf in leaves})),
         where=f"{places[-1].filename}:{places[-1].lineno}" if places else "?",
     )
     # As text: log formatters that show local variables would show credentials.
-    log.debug("connection failed", peer=str(wire.peer), traceback="".join(traceback.format_exception(failure)))
+    _log.debug("connection failed", peer=str(wire.peer), traceback="".join(traceback.format_exception(failure)))
 
 
 def _leaves(failure: BaseExceptionGroup[Exception]) -> list[Exception]:

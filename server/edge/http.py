@@ -30,7 +30,7 @@ from server.transport.wire import Address, Wire
 
 __all__ = ["HttpLimits", "HttpService"]
 
-log = structlog.get_logger("liveavatar.edge")
+_log = structlog.get_logger("liveavatar.edge")
 
 # How long the application may take to wind up when the server stops.
 LIFESPAN_S = 10.0
@@ -241,15 +241,15 @@ class _OneLineLog(Logger):
         self.error_logger = None
 
     async def critical(self, message: str, *_args: Any, **_kwargs: Any) -> None:
-        log.critical(message)
+        _log.critical(message)
 
     async def error(self, message: str, *_args: Any, **_kwargs: Any) -> None:
-        log.error(message)
+        _log.error(message)
 
     async def warning(self, message: str, *_args: Any, **_kwargs: Any) -> None:
-        log.debug(message)  # the one warning there is: an application without lifespan, which is no fault
+        _log.debug(message)  # the one warning there is: an application without lifespan, which is no fault
 
     async def exception(self, message: str, *_args: Any, **_kwargs: Any) -> None:
         error = sys.exc_info()[1]
-        log.error(message, error=type(error).__name__)
-        log.debug(message, traceback="".join(traceback.format_exception(error)))
+        _log.error(message, error=type(error).__name__)
+        _log.debug(message, traceback="".join(traceback.format_exception(error)))

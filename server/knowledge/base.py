@@ -77,7 +77,7 @@ class DocumentText(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     """Path (inside the knowledge base) or URL of the document."""
     text: str
-    """Plain text; at most `MAX_DOCUMENT_CHARS` characters, more only for a passage that is longer by itself."""
+    """Plain text; at most `MAX_DOCUMENT_CHARS` characters, unless the passage with its headings is longer."""
     start: int
     """Where the passage begins in `text`, in characters (code points)."""
     end: int

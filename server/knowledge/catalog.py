@@ -88,7 +88,7 @@ class SqliteCatalog:
             except UnknownKnowledgeBase:
                 continue  # just being made, or just deleted
             except KnowledgeUnavailable as error:
-                _log.warning("knowledge_base_unreadable", kb_id=kb_id, error=str(error))
+                _log.warning("knowledge base unreadable", kb_id=kb_id, error=str(error))
         return profiles
 
     async def ingest(

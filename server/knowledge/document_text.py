@@ -76,7 +76,7 @@ def put_together(
 def _window(pieces: list[Piece], place: int, max_chars: int) -> tuple[int, int]:
     """The first and last of the pieces that fit around one."""
     first = last = place
-    left = max_chars - len(pieces[place].text)
+    left = max_chars - _room(pieces[place])
     before, after = True, True
     while before or after:
         if before:
@@ -91,7 +91,7 @@ def _window(pieces: list[Piece], place: int, max_chars: int) -> tuple[int, int]:
 
 
 def _room(piece: Piece) -> int:
-    """What a piece takes at most, with the headings and gaps before it."""
+    """What a piece takes at most, with the headings before it and the gaps around them."""
     return len(piece.text) + sum(len(heading) + len(_PARAGRAPH) for heading in piece.headings) + len(_PARAGRAPH)
 
 

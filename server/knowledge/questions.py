@@ -19,6 +19,9 @@ MAX_CONCEPTS = 8
 _PART_WEIGHT = 0.6
 # What is said before or after a question ("I am here with my two sons.") says a little about what is asked.
 _ASIDE_WEIGHT = 0.5
+# The same when the question points back to it.
+_ASIDE_MEANT_WEIGHT = 0.8
+_POINTERS = word_set("it its he she him her they them their one this that")
 # Words that carry a little meaning and turn up everywhere.
 _WEAK_WEIGHT = 0.2
 _WEAK_WORDS = word_set("""
@@ -101,7 +104,10 @@ def _sentences(query: str) -> list[tuple[str, float]]:
     sentences = [sentence for sentence in _SENTENCE.findall(query) if sentence.strip()]
     if not any(sentence.rstrip().endswith("?") for sentence in sentences):
         return [(query, 1.0)]
-    return [(sentence, 1.0 if sentence.rstrip().endswith("?") else _ASIDE_WEIGHT) for sentence in sentences]
+    asking = " ".join(sentence for sentence in sentences if sentence.rstrip().endswith("?"))
+    # "We came on bicycles. Where can we leave them?"
+    aside = _ASIDE_MEANT_WEIGHT if _POINTERS.intersection(tokens(asking)) else _ASIDE_WEIGHT
+    return [(sentence, 1.0 if sentence.rstrip().endswith("?") else aside) for sentence in sentences]
 
 
 def _phrases(words: list[str]) -> tuple[list[str], set[str]]:

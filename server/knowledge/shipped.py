@@ -64,11 +64,11 @@ def load_shipped(index: KnowledgeIndex, sources: list[ShippedSource] | None = No
         try:
             report = _load(index, source)
         except WrongIndexVersion:
-            _log.warning("shipped_knowledge_base_made_anew", kb_id=source.kb_id)
+            _log.warning("shipped knowledge base made anew", kb_id=source.kb_id)
             reset(index.file(source.kb_id))
             report = _load(index, source)
         for problem in report.problems:
-            _log.warning("shipped_document_problem", kb_id=source.kb_id, path=problem.path, problem=problem.text)
+            _log.warning("shipped document problem", kb_id=source.kb_id, path=problem.path, problem=problem.text)
         reports.append(report)
     return reports
 

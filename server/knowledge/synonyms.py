@@ -436,7 +436,6 @@ soft play cushion
 freeze freezer frozen
 boil boiling
 burn fire burnt flame
-smoke smoking smoked
 explode explosion blast
 flood flooded high-water
 drift drifted float floated
@@ -566,7 +565,6 @@ safe safety secure
 thief stolen theft
 guard security watch
 camera photo picture
-film movie cinema filming
 radio broadcast morse
 television tv
 internet online web
@@ -601,10 +599,6 @@ tax charge
 sponsor support fund
 charity trust
 owner owned
-council town city
-government state town
-mayor town
-village town
 street road lane
 square plaza
 harbour port dock
@@ -701,6 +695,11 @@ PHRASES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = tuple(
         ("new years eve", "31 december"),
         ("new years day", "1 january"),
         ("out of work", "unemployed"),
+        ("you own", "owned"),
+        ("museum own", "owned"),
+        ("they own", "owned"),
+        ("lie down", "couch bed"),
+        ("lie back", "couch bed"),
         ("get in", "entry"),
         ("let in", "entry"),
         ("come in", "entry"),

@@ -160,7 +160,7 @@ class Connection:
                 self._mishaps.after_sending(following, outgoing.frame)
         except ConnectionClosed:
             if self._wire.too_slow:
-                _log.info("client.too_slow", seconds=self._settings.send_seconds)
+                _log.info("simulator client too slow", seconds=self._settings.send_seconds)
         self._spawned().cancel_scope.cancel()
 
     async def _close(self, closing: Closing) -> None:
@@ -179,7 +179,7 @@ class Connection:
                 except ConnectionClosed:
                     return
             if scope.cancelled_caught:
-                _log.info("client.mute", seconds=seconds)
+                _log.info("simulator client mute", seconds=seconds)
                 self._wire.reset()
                 self._spawned().cancel_scope.cancel()
 

@@ -207,7 +207,7 @@ class ConnectionFaults:
     def fired(self, rule: FaultRule) -> None:
         """Count and log a rule that is being carried out."""
         self._schedule.fired[rule.do] += 1
-        _log.info("fault.fired", do=rule.do, when=rule.when, nth=rule.nth, connection=self._connection)
+        _log.info("fault fired", do=rule.do, when=rule.when, nth=rule.nth, connection=self._connection)
 
 
 # What a random schedule draws from: every kind of fault that a client must survive. Times stay short enough for tests.

@@ -84,7 +84,7 @@ class Generator:
             live.finish("failed", error=as_error(refused.detail.type, refused.detail.code, refused.detail.message))
         except Exception:  # noqa: BLE001
             # Whatever thinking or speaking raises ends this response only, as the service's own faults do.
-            _log.exception("response.failed", response=live.id)
+            _log.exception("simulated response failed", response=live.id)
             live.finish("failed", error=as_error("server_error", None, FAILURE_MESSAGE))
 
     async def _write(self, live: LiveResponse) -> None:

@@ -87,7 +87,7 @@ class Hearing:
                 return await self._recogniser(_pcm(entry.audio, audio_format["type"]))
         except Exception:  # noqa: BLE001
             # A recogniser is foreign code, and its failure is an ordinary event of this protocol.
-            _log.exception("transcription.failed", item=entry.id)
+            _log.exception("simulated transcription failed", item=entry.id)
             if asked_for:
                 self._failed(entry, "transcription_failed", _FAILED)
             return None

@@ -81,7 +81,7 @@ async def serve(
     door = _Door(settings, simulator, think, chosen, recogniser)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(trio.serve_listeners, door.connected, listeners))
-        _log.info("simulator.listening", addresses=addresses, voice=chosen.name, service=settings.service)
+        _log.info("simulator listens", addresses=addresses, voice=chosen.name, service=settings.service)
         task_status.started(simulator)
 
 
@@ -107,7 +107,7 @@ class _Door:
         except* Exception as group:  # noqa: BLE001
             # The one place that keeps a connection's trouble from the listener (a stock server dies of one bad
             # header, or of a ping during the close).
-            _log.warning("connection.failed", connection=nth, error=_first(group))
+            _log.warning("simulator connection failed", connection=nth, error=_first(group))
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
                 await wire.aclose()

@@ -34,7 +34,7 @@ class Tool(Generic[A]):
     def definition(self) -> dict[str, Any]:
         """The tool in the wire's form."""
         schema = msgspec.json.schema(self.arguments)
-        # The services take a plain object schema: references are resolved, titles are noise to the model.
+        # The services take a plain object schema, not a reference to one; titles are noise to the model.
         parameters = dict(schema["$defs"][self.arguments.__name__])
         parameters.pop("title", None)
         parameters.pop("description", None)

@@ -11,6 +11,7 @@ from server.knowledge.base import (
     KnowledgeCatalog,
     Passage,
     UnknownKnowledgeBase,
+    UnknownPassage,
 )
 
 # kb_id -> file name -> Markdown. An adapter's test fills its backend with this, in whatever way it is filled.
@@ -53,6 +54,29 @@ HOSTILE_QUERIES = (
     "-" * 5_000,
 )
 
+HOSTILE_IDS = (
+    "",
+    "harbour",
+    "harbour/",
+    "harbour/keeper.md",
+    "harbour/keeper.md#",
+    "harbour/keeper.md#0",
+    "harbour/keeper.md#-1",
+    "harbour/keeper.md#1 ",
+    "harbour/keeper.md#01",
+    "harbour/keeper.md#99",
+    "harbour/keeper.md#99999999999999999999",
+    "harbour/keeper.md#１",
+    "harbour/none.md#1",
+    "keeper.md#1",
+    "harbour/../observatory/telescope.md#1",
+    "harbour/'; DROP TABLE document; --#1",
+    "harbour/%#1",
+    "harbour/\0#1",
+    "harbour/\ud800#1",
+    "harbour/" + "x" * 100_000 + "#1",
+)
+
 MakeCatalog = Callable[[Mapping[str, Mapping[str, str]]], Awaitable[KnowledgeCatalog]]
 
 
@@ -63,6 +87,7 @@ async def check_catalog(make: MakeCatalog) -> None:
     base = await catalog.open("harbour")
     await _check_answers(base)
     await _check_shape(base)
+    await _check_documents(catalog)
     await _check_limits(base)
     await _check_hostile_queries(base)
     await _check_isolation(catalog)
@@ -115,6 +140,29 @@ async def _check_shape(base: KnowledgeBase) -> None:
     assert passages[0].title == "Opening hours > Holidays"
     assert passages[0].text == "On public holidays the lighthouse opens at noon."
     assert await base.search("lighthouse opening holidays") == passages
+
+
+async def _check_documents(catalog: KnowledgeCatalog) -> None:
+    base = await catalog.open("harbour")
+    for query in ("lighthouse opening holidays", "keeper", "café", "ticket price"):
+        for passage in await base.search(query):
+            document = await base.document(passage.id)
+            assert document.id == passage.id
+            assert document.text[document.start : document.end] == passage.text
+            assert document.uri == passage.uri
+            assert passage.title.startswith(document.title)
+            assert not document.cut_before
+            assert not document.cut_after
+    document = await base.document("harbour/opening-hours.md#2")
+    assert "It is closed on Mondays." in document.text[: document.start]
+    assert [document.text[start:end] for start, end in document.headings] == ["Holidays"]
+    other = await catalog.open("observatory")
+    for passage_id in (*HOSTILE_IDS, "observatory/telescope.md#1"):
+        with pytest.raises(UnknownPassage) as caught:
+            await base.document(passage_id)
+        assert len(str(caught.value)) < 1_000
+    with pytest.raises(UnknownPassage):
+        await other.document("harbour/keeper.md#1")
 
 
 async def _check_limits(base: KnowledgeBase) -> None:

@@ -187,7 +187,7 @@ def _shared_engine() -> _Engine:
     with _engine_lock:
         if _engine is None:
             _engine = _Engine()
-            _log.debug("voice.loaded", engine="espeak-ng")
+            _log.debug("voice loaded", engine="espeak-ng")
         return _engine
 
 

@@ -26,5 +26,5 @@ def load_voice(prefer: Preference = "auto") -> Voice:
     except VoiceUnavailableError as error:
         if prefer == "espeak":
             raise
-        _log.info("voice.fallback", voice=SyntheticVoice.name, reason=str(error))
+        _log.info("voice falls back", voice=SyntheticVoice.name, reason=str(error))
         return SyntheticVoice()
