@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from bench.scenario import ScenarioFailed
 
@@ -135,19 +135,37 @@ async def visiting(host: str, port: int) -> AsyncIterator[Visitor]:
         ScenarioFailed: no session came about.
     """
     try:
-        async with open_websocket(
-            host,
-            port,
-            "/ws",
-            use_ssl=False,
-            message_queue_size=_QUEUE_MESSAGES,
-            max_message_size=_MAX_MESSAGE_BYTES,
-            receive_buffer_size=_READ_BYTES,
-            connect_timeout=OPEN_S,
-            disconnect_timeout=_CLOSE_S,
-        ) as socket:
+        stream = await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise ScenarioFailed(f"a visitor could not connect: {type(error).__name__} {error}") from None
+    failure: ScenarioFailed | None = None
+    # The stream is ours, because trio-websocket's own client leaves the socket open when the server closes first.
+    async with stream, trio.open_nursery() as nursery:
+        try:
+            socket = await _upgraded(nursery, stream, f"{host}:{port}")
             yield Visitor(socket, await _samples(socket))
-    except (OSError, HandshakeError) as error:
+            with trio.move_on_after(_CLOSE_S):
+                await socket.aclose()
+        except ScenarioFailed as why:
+            failure = why  # raised behind the nursery, which would wrap it
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _upgraded(nursery: trio.Nursery, stream: trio.SocketStream, host: str) -> WebSocketConnection:
+    try:
+        with trio.fail_after(OPEN_S):
+            return await wrap_client_stream(
+                nursery,
+                stream,
+                host,
+                "/ws",
+                message_queue_size=_QUEUE_MESSAGES,
+                max_message_size=_MAX_MESSAGE_BYTES,
+                receive_buffer_size=_READ_BYTES,
+            )
+    except (HandshakeError, trio.TooSlowError) as error:
         raise ScenarioFailed(f"a visitor could not connect: {type(error).__name__} {error}") from None
 
 

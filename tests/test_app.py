@@ -162,11 +162,13 @@ async def test_the_page_is_served_with_its_files_and_the_knowledge_api(prepared_
         assert "9:30 am" in document["text"][document["start"] : document["end"]]
 
 
-async def test_the_page_is_open_with_a_key_and_shows_no_secret(prepared_data: Path) -> None:
+async def test_the_page_and_the_probes_are_open_with_a_key_and_show_no_secret(prepared_data: Path) -> None:
     async with serving(prepared_data, api_key=Secret(KEY)) as server:
-        for path in ("/", "/health"):
+        for path in ("/", "/health/live", "/health/ready"):
             status, _, body = await server.get(path, Host="avatars.example", X_Forwarded_For="10.1.2.3")
             assert status == 200
             assert KEY.encode() not in body
+        assert (await server.get("/health"))[0] == 401
+        assert (await server.get("/health", Authorization=f"Bearer {KEY}"))[0] == 200
         assert (await server.get("/api/knowledge-bases"))[0] == 401
         assert (await server.get("/api/knowledge-bases", Authorization=f"Bearer {KEY}"))[0] == 200

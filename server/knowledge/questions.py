@@ -4,6 +4,7 @@ Stop words are gone, the number of concepts is capped, and what the form of a qu
 "where") has become a hint that can lift a passage but is never required of it.
 """
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,16 +26,16 @@ _POINTERS = word_set("it its he she him her they them their one this that")
 # Words that carry a little meaning and turn up everywhere.
 _WEAK_WEIGHT = 0.2
 _WEAK_WORDS = word_set("""
-    able absolutely allow allowed actual actually afraid ago allow amaze anyway apparently away become believe bit bring brother
-    call called came check come correct course curious dad day definitely easily else enjoy especially everybody
-    exactly excited fact famous father favourite feel find friend funny get give glad go good got grandfather
-    grandma grandmother grandpa great happen happens happy hear heard help honest hope huge husband idea imagine
-    information interested issue keen know known last later leave left let like little look lot love lovely main
-    man matter may mean mention moment mother mum need nice normal normally notice offer old partner people person
-    place possible possibly pretty probably put question ready real remember right said say see seem show sister
-    somebody someone sort specific start stay stuff suppose sure surely take tell terrible thing things think
-    thought time times today told tomorrow tonight tried try turn understand use usually visit visitor visitors
-    wait want way weird went wife wondered wonderful work works wrong year years yesterday
+    able absolutely actual actually afraid ago allow allowed amaze anyway apparently away become believe bit bring
+    brother call called came check come correct course curious dad day definitely easily else enjoy especially
+    everybody exactly excited fact famous father favourite feel find friend funny get give glad go good got
+    grandfather grandma grandmother grandpa great happen happens happy hear heard help honest hope huge husband
+    idea imagine information interested issue keen know known last later leave left let like little look lot love
+    lovely main man matter may mean mention moment mother mum need nice normal normally notice offer old partner
+    people person place possible possibly pretty probably put question ready real remember right said say see seem
+    show sister somebody someone sort specific start stay stuff suppose sure surely take tell terrible thing
+    things think thought time times today told tomorrow tonight tried try turn understand use usually visit
+    visitor visitors wait want way weird went wife wondered wonderful work works wrong year years yesterday
 """)
 _WEAK = frozenset(stem(word) for word in _WEAK_WORDS)
 _PHRASES = tuple((tuple(map(stem, phrase)), implied) for phrase, implied in PHRASES)
@@ -70,7 +71,7 @@ def _words(query: str) -> tuple[list[str], list[Concept]]:
         words.extend(said)
         meant, idle = _phrases(said)
         # "How long" asks for a duration or a length, which the hint says.
-        idle.update(word for before, word in zip(said, said[1:], strict=False) if before == "how")
+        idle.update(word for before, word in itertools.pairwise(said) if before == "how")
         for token in own:
             token_parts = parts(token)
             whole = joined(token)

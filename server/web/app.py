@@ -24,6 +24,7 @@ _HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_PROBES = frozenset({"/health/live", "/health/ready"})
 # Kept by browsers and asked for again each time (304): a new version of the server shows at once.
 _CACHED = "no-cache"
 _NOT_KEPT = "no-store"
@@ -46,11 +47,11 @@ Deny = Callable[[list[tuple[str, str]]], Denial | None]
 def make_app(
     health: Health, catalog: KnowledgeCatalog, *, deny_page: Deny, deny_api: Deny, default_kb: str, hears_speech: bool
 ) -> QuartTrio:
-    """The application. Health probes are answered without asking anybody.
+    """The application. Probes are answered without asking anybody: they tell one word.
 
     Args:
         deny_page: for pages and their files, which tell nothing.
-        deny_api: for the API, which tells what is in the knowledge bases.
+        deny_api: for the API and the details of health, which tell what is in the knowledge bases and behind it.
         default_kb: the knowledge base of a session that names none.
         hears_speech: whether the Realtime service behind the server understands spoken words.
     """
@@ -59,9 +60,9 @@ def make_app(
 
     @app.before_request
     async def check_access() -> Response | None:
-        if request.path.startswith("/health"):
+        if request.path in _PROBES:
             return None
-        deny = deny_api if request.path.startswith("/api/") else deny_page
+        deny = deny_api if request.path == "/health" or request.path.startswith("/api/") else deny_page
         denial = deny([(name, value) for name, value in request.headers.items()])
         if denial is None:
             return None

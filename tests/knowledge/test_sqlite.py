@@ -64,6 +64,26 @@ def test_a_passage_with_more_of_the_words_comes_before_one_with_a_word_more_ofte
     assert first(index, "copper helmet") == "both.md"
 
 
+def test_a_phrase_asks_for_what_it_means(index: KnowledgeIndex, fill: Fill) -> None:
+    fill(VISIT | {"winter.md": "# Winter\n\nThe house is closed on 26 December. Boxing is taught on any day."})
+    assert first(index, "Are you open on Boxing Day?") == "winter.md"
+
+
+def test_what_is_told_before_a_question_counts_less(index: KnowledgeIndex, fill: Fill) -> None:
+    fill(VISIT)
+    assert first(index, "We saw the anchor of the Swan. Where are the toilets?") == "toilets.md"
+
+
+def test_an_article_that_holds_the_question_in_several_passages_comes_first(index: KnowledgeIndex, fill: Fill) -> None:
+    fill(
+        {
+            "lamp.md": "# A\n\n## Making\n\nThe lamp is of brass.\n\n## Use\n\nThe keepers lit it at dusk.",
+            "stove.md": "# B\n\n## Making\n\nThe stove is of brass.\n\n## Use\n\nIt burned coal.",
+        }
+    )
+    assert first(index, "brass of the keepers") == "lamp.md"
+
+
 def test_questions_of_nothing_but_question_words_find_nothing(index: KnowledgeIndex, fill: Fill) -> None:
     fill(VISIT)
     assert index.search("kb", "What is it, and why?") == []

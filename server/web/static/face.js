@@ -63,14 +63,14 @@ const VISEMES = [
 ];
 
 // How the face holds itself in each state. Gaze and lean from -1 to 1 (right and down are positive for gaze).
-const CALM = { gazeX: 0, gazeY: 0, lids: 1, browLeft: 0, browRight: 0, browKnit: 0, tilt: 0, lean: 0, smile: 0.55, purse: 0 };
+const CALM = { gazeX: 0, gazeY: 0, lids: 1, browLeft: 0, browRight: 0, browKnit: 0, tilt: 0, lean: 0, smile: 0.62, purse: 0 };
 const POSES = {
   idle: { ...CALM, lids: 0.94 },
   connecting: { ...CALM, lids: 0.9, gazeY: 0.25, smile: 0.4 },
   listening: { ...CALM },
   hearing: { ...CALM, lids: 1.1, browLeft: 0.55, browRight: 0.55, tilt: 0.75, lean: 1, smile: 0.5 },
   thinking: { ...CALM, gazeX: 0.55, gazeY: -0.8, browLeft: 0.25, browRight: 0.8, tilt: -0.45, smile: 0.25, purse: 0.55 },
-  searching: { ...CALM, gazeY: 0.5, browKnit: 0.5, browLeft: -0.1, browRight: -0.1, lids: 0.86, smile: 0.3, lean: 0.35, purse: 0.2 },
+  searching: { ...CALM, gazeY: 0.5, browKnit: 0.2, browLeft: 0.1, browRight: 0.1, lids: 0.93, smile: 0.4, lean: 0.35, purse: 0.2 },
   speaking: { ...CALM, browLeft: 0.15, browRight: 0.15, smile: 0.6 },
   reconnecting: { ...CALM, lids: 0.78, browLeft: 0.45, browRight: 0.45, browKnit: 0.55, smile: 0.1, gazeY: 0.2, tilt: -0.3 },
   closed: { ...CALM, lids: 0.0, smile: 0.35, gazeY: 0.4, lean: -0.6, tilt: 0.35 },
@@ -79,23 +79,29 @@ const POSES = {
 // Seconds that a movement takes to have gone two thirds of its way.
 const POSE_S = 0.16;
 const GAZE_S = 0.05;
-const JAW_OPENS_S = 0.028;
-const JAW_CLOSES_S = 0.055;
+const JAW_OPENS_S = 0.02;
+const JAW_CLOSES_S = 0.04;
 const BLINK_S = 0.17;
+// Below this (of full scale 1) sound is breath or noise, and opens no mouth wide.
+const LEAST_LOUD = 0.06;
+const LOUDEST_FADES_S = 4;
+// The mouth's way from shut to wide, by the voice's strength: half open at a third of it.
+const FORCE_CURVE = 0.65;
 
-/** @typedef {() => {loudness: number, brightness: number, visemes: {from: number, to: number, mix: number}|null}} Mouth */
+/** @typedef {() => {loudness: number, brightness: number, rms: number, visemes: {from: number, to: number, mix: number}|null}} Mouth */
 
 /** A face in an element of the page. It draws itself at once and moves as long as it is visible. */
 export class Face {
   #host;
   #parts = {};
   #state = "idle";
-  #mouth = () => ({ loudness: 0, brightness: 0, visemes: null });
+  #mouth = () => ({ loudness: 0, brightness: 0, rms: 0, visemes: null });
   #pose = { ...POSES.idle };
   #speech = { open: 0, width: 0, teeth: 0, tongue: 0, press: 0 };
   #gaze = { x: 0, y: 0, targetX: 0, targetY: 0, nextAt: 0 };
   #blink = { at: 1.5, from: -1 };
   #accent = { loud: 0, value: 0 };
+  #loudest = LEAST_LOUD;
   #last = 0;
   #frame = 0;
   #calm;
@@ -168,8 +174,11 @@ export class Face {
   }
 
   #speak(passed) {
-    const { loudness, brightness, visemes } = this.#mouth();
-    const shape = visemes ? fromVisemes(visemes, loudness) : fromSound(loudness, brightness);
+    const { loudness, brightness, rms, visemes } = this.#mouth();
+    // Against the loudest of late: a quiet voice and a loud one open the mouth alike.
+    this.#loudest = Math.max(rms, LEAST_LOUD, this.#loudest * Math.exp(-passed / LOUDEST_FADES_S));
+    const force = Math.pow(rms / this.#loudest, FORCE_CURVE);
+    const shape = visemes ? fromVisemes(visemes, force) : fromSound(force, brightness);
     const speech = this.#speech;
     const jaw = shape.open > speech.open ? JAW_OPENS_S : JAW_CLOSES_S;
     const rate = (seconds) => 1 - Math.exp(-passed / seconds);
@@ -293,10 +302,10 @@ export class Face {
       const lift = raise * 7 + accent * 14;
       const outer = cx + side * 22;
       const innerX = cx - side * (19 - browKnit * 3);
-      const innerY = 178 - lift * 0.75 + browKnit * 3.5;
-      const outerY = 179 - lift * 0.7;
+      const innerY = 175.5 - lift * 0.75 + browKnit * 4;
+      const outerY = 179.5 - lift * 0.7;
       const peakX = cx + side * 5;
-      const peakY = 167.5 - lift * 1.1 + browKnit * 1.5;
+      const peakY = 166.5 - lift * 1.1 + browKnit * 1.5;
       set(this.#parts[name], {
         d:
           `M ${f(innerX)} ${f(innerY)} Q ${f(peakX)} ${f(peakY - 2.6)} ${f(outer)} ${f(outerY)} ` +
@@ -313,13 +322,13 @@ export class Face {
     const spread = clamp(width - purse * (1 - talking) * 0.9, -1, 1);
     const grin = smile * (1 - talking * 0.45);
     const cx = 200 + purse * (1 - talking) * 3;
-    const cy = 266 - grin * 2.4;
+    const cy = 267 - grin * 5.2;
     const half = 24 + (spread > 0 ? spread * 6 : spread * 11) + grin * 4 - open * 2;
     const left = cx - half;
     const right = cx + half;
     // Of a symmetric cubic the curve reaches three quarters of the way to its control points.
-    const upper = cy + grin * 5.6 - open * 6 + press * 0.5;
-    const lower = cy + grin * 6.6 + open * 35 - press * 0.5;
+    const upper = cy + grin * 10.4 - open * 6 + press * 0.5;
+    const lower = cy + grin * 11.6 + open * 35 - press * 0.5;
     const bend = half * (0.42 + Math.max(0, -spread) * 0.16);
     const inner =
       `M ${f(left)} ${f(cy)} C ${f(left + bend)} ${f(upper)} ${f(right - bend)} ${f(upper)} ${f(right)} ${f(cy)} ` +
@@ -348,7 +357,7 @@ export class Face {
     set(parts.tongue, { cx: f(cx), cy: f(bottom + 5 - tongue * Math.min(9, gap * 0.45)), rx: f(half * 0.58), ry: f(4 + gap * 0.28) });
     // The line between closed lips fades as they part.
     set(parts.lipLine, {
-      d: `M ${f(left - 1)} ${f(cy)} C ${f(left + bend)} ${f(cy + grin * 6.1)} ${f(right - bend)} ${f(cy + grin * 6.1)} ${f(right + 1)} ${f(cy)}`,
+      d: `M ${f(left - 1)} ${f(cy)} C ${f(left + bend)} ${f(cy + grin * 11)} ${f(right - bend)} ${f(cy + grin * 11)} ${f(right + 1)} ${f(cy)}`,
       opacity: f(clamp(1 - open * 6, 0, 1)),
     });
     set(parts.lipShine, { cx: f(cx), cy: f(bottom + 5.2 * thin), rx: f(half * 0.34), opacity: f(0.34 - press * 0.2) });
@@ -537,25 +546,27 @@ export class Face {
   }
 }
 
-// The mouth for a place between two visemes; how loud it is opens it more or less, as it does with people.
-function fromVisemes({ from, to, mix }, loudness) {
+// The mouth for a place between two visemes. Their shapes say how the lips stand; how loud the voice is, how far the jaw
+// goes: people open further where they stress.
+function fromVisemes({ from, to, mix }, force) {
   const a = VISEMES[from] ?? VISEMES[1];
   const b = VISEMES[to] ?? VISEMES[1];
   const eased = mix * mix * (3 - 2 * mix);
   const at = (i) => a[i] + (b[i] - a[i]) * eased;
-  const force = 0.15 + 0.95 * loudness;
-  return { open: clamp(at(0) * force, 0, 1), width: at(1), teeth: at(2), tongue: at(3), press: at(4) };
+  const press = at(4);
+  return { open: clamp((0.3 + 0.7 * at(0)) * force * (1 - press), 0, 1), width: at(1), teeth: at(2), tongue: at(3), press };
 }
 
 // The mouth for a sound of which only loudness and colour are known: dull is round, sharp is spread with teeth.
-function fromSound(loudness, brightness) {
+function fromSound(force, brightness) {
   const sharp = clamp((brightness - 0.3) / 0.4, 0, 1);
   const dull = clamp((0.16 - brightness) / 0.16, 0, 1);
+  const sounds = clamp(force * 12, 0, 1);
   return {
-    open: clamp(Math.pow(loudness, 1.25) * (1 - sharp * 0.5), 0, 1),
-    width: loudness > 0.05 ? sharp * 0.6 - dull * 0.55 + 0.05 : 0,
-    teeth: loudness > 0.05 ? 0.35 + sharp * 0.6 - dull * 0.25 : 0,
-    tongue: 0.3 * loudness,
+    open: clamp(force * (0.9 - sharp * 0.4), 0, 1),
+    width: sounds * (sharp * 0.6 - dull * 0.55 + 0.05),
+    teeth: sounds * (0.35 + sharp * 0.6 - dull * 0.25),
+    tongue: 0.3 * force,
     press: 0,
   };
 }

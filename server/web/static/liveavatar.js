@@ -97,14 +97,14 @@ export class LiveAvatarError extends Error {
  * | `caption`     | `itemId, text, delta, done`: the words of the answer so far                                        |
  * | `sources`     | `itemId, sources: [{id, title, uri, snippet, score}]`                                              |
  * | `answered`    | `itemId, status, message, usage, firstTextMs, firstSoundMs`: the answer is complete, or why not    |
- * | `sound`       | `firstSoundMs`: the first sound of an answer was heard                                              |
+ * | `sound`       | `itemId, firstSoundMs, at`: an answer was first heard, so long after its question, at `performance.now()` |
  * | `usage`       | tokens of an answer, as `avatar.usage` gives them                                                  |
  * | `interrupted` | `by, heard: [{itemId, playedMs}], silentAfterMs`                                                   |
  * | `visemes`     | `avatar.visemes` as it came                                                                        |
  * | `level`       | `level, peak`: the microphone, 0 to 1, every 30 ms                                                 |
  * | `microphone`  | `on, muted`                                                                                        |
  * | `error`       | `code, message`: something was refused or failed, the conversation goes on                         |
- * | `closed`      | `code, message, retryInMs`: null where it stays closed                                             |
+ * | `closed`      | `code, message, retryInMs` (null: it stays closed), `byUs`: `close` was called                        |
  * | `event`       | every event of the server                                                                          |
  */
 export class LiveAvatar extends EventTarget {
@@ -390,6 +390,7 @@ export class LiveAvatar extends EventTarget {
     const told = this.#lastError;
     this.#lastError = null;
     const message = told?.message && code >= 1011 ? `${closing.text} ${told.message}` : closing.text;
+    const byUs = !this.#wanted;
     const retryInMs = this.#wanted ? this.#delay(code, closing.then) : null;
     if (retryInMs === null) {
       this.#wanted = false;
@@ -401,7 +402,7 @@ export class LiveAvatar extends EventTarget {
       this.#setState("reconnecting", closing.text);
       this.#retryTimer = setTimeout(() => this.#open(), retryInMs);
     }
-    this.#emit("closed", { code, reason, message, error: told?.code ?? null, retryInMs });
+    this.#emit("closed", { code, reason, message, error: told?.code ?? null, retryInMs, byUs });
   }
 
   #delay(code, then) {
@@ -639,11 +640,11 @@ export class LiveAvatar extends EventTarget {
   // Playback
 
   #onPlayback(message) {
-    if (message.type === "audible" && this.#turn?.firstSoundMs === null) {
-      this.#turn.firstSoundMs = performance.now() + message.latencyMs - this.#turn.askedAt;
-      this.#emit("sound", { itemId: message.itemId, firstSoundMs: this.#turn.firstSoundMs });
-    } else if (message.type === "audible") {
-      this.#emit("sound", { itemId: message.itemId, firstSoundMs: null });
+    if (message.type === "audible") {
+      const turn = this.#turn;
+      const first = turn?.firstSoundMs === null ? message.heardAt - turn.askedAt : null;
+      if (first !== null) turn.firstSoundMs = first;
+      this.#emit("sound", { itemId: message.itemId, firstSoundMs: first, at: message.heardAt });
     } else if (message.type === "heard") {
       this.#acknowledge(message.itemId, message.contentIndex, message.playedMs);
     } else if (message.type === "overflow") {
@@ -866,13 +867,13 @@ class Playback {
       this.#flushes.get(message.id)?.(message);
       this.#flushes.delete(message.id);
     }
-    const latencyMs = message.time === undefined ? 0 : this.#untilHeard(message.time);
-    return this.#listener({ ...message, latencyMs });
+    const heardAt = message.time === undefined ? null : performance.now() + this.#untilHeard(message.time);
+    return this.#listener({ ...message, heardAt });
   }
 
-  // Milliseconds from now until what was rendered at a time of the context is heard.
+  // Milliseconds from now until what was rendered at a time of the context is heard; negative where it was by now.
   #untilHeard(time) {
-    return Math.max(0, (time - this.#context.currentTime) * 1000 + this.latencyMs);
+    return (time - this.#context.currentTime) * 1000 + this.latencyMs;
   }
 
   #report({ itemId, playedMs, frames }) {
@@ -892,7 +893,7 @@ class Playback {
       item.finished = true;
       if (!wasCut) this.#listener({ type: "heard", itemId, contentIndex, playedMs });
       else this.#listener({ type: "settled" });
-    }, this.#untilHeard(time));
+    }, Math.max(0, this.#untilHeard(time)));
   }
 
   #acknowledge() {

@@ -149,7 +149,8 @@ avatar.on("interrupted", ({ heard }) => {
 });
 avatar.on("error", ({ code, message }) => {
   if (code === "sound_blocked") showNotice({ text: message });
-  else log.note(`${message}`);
+  // Before there is a session the message at the top says what is wrong, once and not at every attempt.
+  else if (avatar.connected) log.note(message);
 });
 
 // Under the face stands the sentence that is being said now, as far as that is known.
@@ -288,7 +289,7 @@ function startDictation() {
 // When something is wrong
 
 avatar.on("closed", (closed) => {
-  if (closed.code === 1000) return;
+  if (closed.byUs) return;
   const { text, action, needsKey } = explain(closed);
   retryAt = closed.retryInMs === null ? 0 : performance.now() + closed.retryInMs;
   showNotice({ text, action, needsKey, bad: true });
