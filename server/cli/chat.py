@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 import msgspec
 import trio
 
-from protocol.avatar.events import AvatarCitations, AvatarGoingAway, AvatarSession, AvatarState, Source
+from protocol.avatar.events import AvatarCitations, AvatarGoingAway, AvatarSession, AvatarState
 from protocol.realtime import server_events as ev
 from protocol.realtime.codec import Head, InvalidEvent, read_head
 from protocol.realtime.response import Response
-from protocol.realtime.usage import Usage
+from server.cli.answer import Answer
 from server.cli.avatar_connection import AvatarConnection
 from server.cli.command import CommandFailed
 from server.cli.sound_file import SoundFile
@@ -24,32 +24,6 @@ _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _TOLD_STATES = frozenset({"reconnecting", "degraded", "ending"})
 
 _E = TypeVar("_E")
-
-
-class Answer:
-    """What is known of one answer so far. Times in seconds of the caller's clock."""
-
-    def __init__(self, asked_at: float, event_ids: frozenset[str] = frozenset()) -> None:
-        self.asked_at = asked_at
-        self.event_ids = event_ids
-        """Of the events that asked for it: an error about one of them is the end of it."""
-        self.response_id: str | None = None
-        self.silenced = False
-        """Interrupted: what still comes of it is not shown."""
-        self.first_audio_at: float | None = None
-        self.first_text_at: float | None = None
-        self.sources: list[Source] = []
-        self.usage: Usage | None = None
-
-    @property
-    def first_audio_ms(self) -> float | None:
-        """From the question to the first sound."""
-        return None if self.first_audio_at is None else (self.first_audio_at - self.asked_at) * 1000
-
-    @property
-    def first_text_ms(self) -> float | None:
-        """From the question to the first word."""
-        return None if self.first_text_at is None else (self.first_text_at - self.asked_at) * 1000
 
 
 class Chat:

@@ -1,14 +1,12 @@
 """How a conversation looks on standard output: as text for people, or as JSON lines of events for programs."""
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from protocol.avatar.events import AvatarSession
+from server.cli.answer import Answer
 from server.cli.event_lines import event_line
 from server.cli.terminal import complain, dim, one_line, plain
-
-if TYPE_CHECKING:
-    from server.cli.chat import Answer
 
 YOU, AVATAR = "you> ", "avatar> "
 
@@ -36,7 +34,7 @@ class Output(Protocol):
         """A piece of an answer."""
         ...
 
-    def answered(self, answer: "Answer") -> None:
+    def answered(self, answer: Answer) -> None:
         """An answer is over."""
         ...
 
@@ -75,7 +73,7 @@ class EventOutput:
     def words(self, text: str) -> None:
         """Nothing besides the event."""
 
-    def answered(self, answer: "Answer") -> None:
+    def answered(self, answer: Answer) -> None:
         """Nothing besides the event."""
 
     def note(self, text: str) -> None:
@@ -141,7 +139,7 @@ class TextOutput:
                 print(AVATAR, end="")
         print(plain(text), end="", flush=True)
 
-    def answered(self, answer: "Answer") -> None:
+    def answered(self, answer: Answer) -> None:
         """Its sources, and what it took."""
         self._line_start()
         if answer.sources:
@@ -170,7 +168,7 @@ class TextOutput:
         self._in_answer = self._at_prompt = False
 
 
-def _measured(answer: "Answer") -> str:
+def _measured(answer: Answer) -> str:
     parts = []
     if answer.first_audio_ms is not None:
         parts.append(f"first audio after {answer.first_audio_ms:.0f} ms")
