@@ -307,6 +307,75 @@ async def test_a_refused_microphone_is_said_and_questions_can_be_typed(prepared_
         await page.until_text("#log", "Ottilie Marsh")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"), [("NotFoundError", "No microphone was found."), ("NotReadableError", "microphone")]
+)
+async def test_a_microphone_that_is_missing_or_taken_is_said(
+    prepared_data: Path, profile: Path, error: str, said: str
+) -> None:
+    async with visiting(prepared_data, profile) as visit:
+        page = visit.page
+        await connected(page)
+        await page.evaluate(
+            f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', '{error}'))"
+        )
+        await page.click("#microphone")
+        await page.until_text("#notice", said)
+        await page.until_text("#notice", "type your questions")
+
+
+# A browser's speech recognition, as the Web Speech API describes it: what a test puts into ``said`` is heard next.
+RECOGNITION = """
+globalThis.heard = [];
+globalThis.SpeechRecognition = class {
+  start() {
+    if (globalThis.refused) return setTimeout(() => { this.onerror({ error: refused }); this.onend(); }, 10);
+    this.timer = setInterval(() => {
+      const next = heard.shift();
+      if (!next) return;
+      const result = Object.assign([{ transcript: next.text }], { isFinal: next.final });
+      this.onresult({ resultIndex: 0, results: [result] });
+      if (next.final) this.abort();
+    }, 20);
+  }
+  abort() { clearInterval(this.timer); setTimeout(() => this.onend(), 10); }
+};
+"""
+
+
+async def test_the_browsers_own_speech_recognition_can_ask(prepared_data: Path, profile: Path) -> None:
+    async with visiting(prepared_data, profile) as visit:
+        page = visit.page
+        await page.call("Page.addScriptToEvaluateOnNewDocument", source=RECOGNITION)
+        await page.open(visit.url)
+        await connected(page)
+        await page.run("document.querySelector('#hearing').open = true")
+        # It is the browser's, not ours, and says so.
+        await page.until_text("#dictation-choice", "Let this browser write down what I say")
+        await page.click("#dictation")
+        await page.click("#microphone")
+        await page.run("heard.push({ text: 'Who founded', final: false })")
+        await page.until("document.querySelector('#question').value === 'Who founded'")
+        await page.run("heard.push({ text: 'Who founded the museum?', final: true })")
+        await page.until_text("#log", "Ottilie Marsh")
+        await page.click("#microphone")
+        await page.until("document.querySelector('#microphone').ariaPressed === 'false'")
+
+
+async def test_a_speech_recognition_that_refuses_is_said(prepared_data: Path, profile: Path) -> None:
+    async with visiting(prepared_data, profile) as visit:
+        page = visit.page
+        await page.call(
+            "Page.addScriptToEvaluateOnNewDocument", source=RECOGNITION + "globalThis.refused = 'not-allowed';"
+        )
+        await page.open(visit.url)
+        await connected(page)
+        await page.run("document.querySelector('#hearing').open = true")
+        await page.click("#dictation")
+        await page.click("#microphone")
+        await page.until_text("#notice", "The browser refused speech recognition.")
+
+
 async def test_a_browser_without_worklets_shows_the_answers_as_text(prepared_data: Path, profile: Path) -> None:
     async with visiting(prepared_data, profile) as visit:
         page = visit.page
