@@ -176,21 +176,21 @@ PHRASES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = tuple(
         line.partition(": ")
         for line in """
 boxing day: 26 december; christmas eve: 24 december; christmas day: 25 december; new year s eve: 31 december; new year
-s day: 1 january; new years eve: 31 december; new years day: 1 january; out of work: unemployed; you own: owned;
-museum own: owned; they own: owned; lie back: couch bed; get in: entry; let in: entry; come in:
-entry; go in: entry; get inside: entry; get there: directions; get to: directions; get here: directions; come up with:
-invented; came up with: invented; dream up: invented; make up: invented; made up: invented; set up: founded; money
-back: refund; lost and found: lost property; leave behind: lost property; left behind: lost property; hang on to:
-kept; hold on to: kept; look after: keeper; looks after: keeper; take part: join; sign up: join; give away: donate;
-pass away: died; passed away: died; get married: wedding; gift shop: shop; turn up: arrive; turned into: former; used
-to be: former; solar system: planets; feel ill: aid; feel sick: aid; speak to: telephone contact; on foot: walk; hard
-of hearing: deaf; partially sighted: blind; push chair: pushchair; grown up: adult; grown ups: adult; little one:
-children; people work: employees staff; done up: renovated; do up: renovated; sat nav: satellite navigation; far
-ahead: advance; how late: until close hours; first world war: war 1914; second world war: war 1940; gift card:
-voucher; log book: logbook; space rock: meteorite; go down: sank; went down: sank; in charge: director; fall in love:
-married; get rid of: kill remove; money off: discount percent; lie down: sofa couch aid; have a go: try help; switch
-on: lit light; turn on: lit light; no longer: until; stop using: service until; belong to: owner owned; cash machine:
-atm; written down: record; wrote down: record; writing down: record
+s day: 1 january; new years eve: 31 december; new years day: 1 january; out of work: unemployed; you own: owned; you
+actually own: owned; you really own: owned; museum own: owned; they own: owned; lie back: couch bed; get in: entry;
+let in: entry; come in: entry; go in: entry; get inside: entry; get there: directions; get to: directions; get here:
+directions; come up with: invented; came up with: invented; dream up: invented; make up: invented; made up: invented;
+set up: founded; money back: refund; lost and found: lost property; leave behind: lost property; left behind: lost
+property; hang on to: kept; hold on to: kept; look after: keeper; looks after: keeper; take part: join; sign up: join;
+give away: donate; pass away: died; passed away: died; get married: wedding; gift shop: shop; turn up: arrive; turned
+into: former; used to be: former; solar system: planets; feel ill: aid; feel sick: aid; speak to: telephone contact;
+on foot: walk; hard of hearing: deaf; partially sighted: blind; push chair: pushchair; grown up: adult; grown ups:
+adult; little one: children; people work: employees staff; done up: renovated; do up: renovated; sat nav: satellite
+navigation; far ahead: advance; how late: until close hours; first world war: war 1914; second world war: war 1940;
+gift card: voucher; log book: logbook; space rock: meteorite; go down: sank; went down: sank; in charge: director;
+fall in love: married; get rid of: kill remove; money off: discount percent; lie down: sofa couch aid; have a go: try
+help; switch on: lit light; turn on: lit light; no longer: until; stop using: service until; belong to: owner owned;
+cash machine: atm; written down: record; wrote down: record; writing down: record
 """.replace("\n", " ")
         .strip()
         .split("; ")

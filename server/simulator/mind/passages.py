@@ -26,6 +26,9 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _OPENING = re.compile(r"\s+(?:The|It|On|In|We|A|There|Our|You|They|From)\b")
+_REFERS_BACK = re.compile(
+    r"^(?:\w+ ){0,3}(?:it|its|they|them|their|he|she|him|his|her|this|these|those)\b", re.IGNORECASE
+)
 # What is read of a result; the server sends a handful of passages of some hundred words.
 _PASSAGES_MAX = 30
 _PASSAGE_CHARS_MAX = 8_000
@@ -42,6 +45,8 @@ class Passage(Struct, frozen=True):
     title: str
     section: str
     text: str
+    score: float = 0.0
+    """How well the search thinks that it answers, 0 to 1; 0 when it does not say."""
 
 
 class Sentence(Struct, frozen=True):
@@ -52,6 +57,11 @@ class Sentence(Struct, frozen=True):
     index: int
     heading: str
     lead: str
+
+    @property
+    def refers_back(self) -> bool:
+        """Whether it speaks of something that the sentence before it names."""
+        return _REFERS_BACK.match(self.text) is not None
 
 
 class SearchFailure(Struct, frozen=True):
@@ -104,12 +114,15 @@ def _listed(entries: list[Any]) -> list[Passage]:
             text = _first(entry, _TEXTS)
             if text:
                 title = _first(entry, _TITLES)
-                found.append(_passage(_first(entry, _IDS) or title, text, title, _first(entry, _SECTIONS)))
+                section, score = _first(entry, _SECTIONS), entry.get("score")
+                found.append(_passage(_first(entry, _IDS) or title, text, title, section, score))
     return found
 
 
-def _passage(identity: str, text: str, title: str = "", section: str = "") -> Passage:
-    return Passage(identity, title[:_TITLE_CHARS_MAX], section[:_TITLE_CHARS_MAX], text[:_PASSAGE_CHARS_MAX])
+def _passage(identity: str, text: str, title: str = "", section: str = "", score: object = None) -> Passage:
+    # Other searches score from 0 to 100 or without bound; only a share means the same everywhere.
+    share = float(score) if isinstance(score, int | float) and 0 <= score <= 1 else 0.0
+    return Passage(identity, title[:_TITLE_CHARS_MAX], section[:_TITLE_CHARS_MAX], text[:_PASSAGE_CHARS_MAX], share)
 
 
 def _first(entry: dict[str, Any], keys: tuple[str, ...]) -> str:

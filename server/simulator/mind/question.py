@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from enum import Enum, auto
 
 from msgspec import Struct
 
-from server.simulator.mind.lexicon import DAYS, MONTHS, SYNONYMS
+from server.simulator.mind.clauses import read_clauses
+from server.simulator.mind.focus import read_focus
+from server.simulator.mind.kinds import Kind, kind_of
+from server.simulator.mind.lexicon import DAYS, MONTHS
+from server.simulator.mind.thesaurus import ALIKE, SYNONYMS
 from server.simulator.mind.words import content_stems, is_content, meanings, number, parts, plain, stem, tokens, weight
 
 # A word that names something, or a year, tells more than any other.
@@ -19,107 +22,58 @@ _SUBJECT_SHARE = 0.3
 LIGHT_WEIGHT = 0.3
 # Words of the previous question count in a follow-up, less than its own.
 _CONTEXT_WEIGHT = 0.6
+# Words beside a clause help to find its answer, those of another clause more than those that are merely told; both
+# more where the clause by itself says nothing ("How tall does he have to be?").
+_OTHER_SHARE = 0.45
+_NEEDED_SHARE = 0.9
+_TOLD_SHARE = 0.45
+_TOLD_NEEDED_SHARE = 0.8
+_PARTS_MAX = 2
 # A follow-up is a short question that points back.
 _FOLLOW_UP_WORDS_MAX = 7
 
 
-class Kind(Enum):
-    """What sort of thing the answer must contain."""
-
-    WHEN = auto()
-    DAY = auto()
-    YEAR = auto()
-    CLOCK = auto()
-    MONEY = auto()
-    COUNT = auto()
-    SIZE = auto()
-    WEIGHT = auto()
-    LENGTH = auto()
-    DISTANCE = auto()
-    SPEED = auto()
-    HEAT = auto()
-    DURATION = auto()
-    AGE = auto()
-    WHO = auto()
-    NAME = auto()
-    WHERE = auto()
-    DEGREE = auto()
-    WHY = auto()
-    MATERIAL = auto()
-    COLOUR = auto()
-    DEFINITION = auto()
-    OTHER = auto()
-
-
 class Term(Struct, frozen=True):
-    """A word that the answer should cover. `is_name`: without it the answer is about something else."""
+    """A word that the answer should cover. `is_name`: without it the answer is about something else.
+
+    `is_focus`: it is what is asked for, `is_thing`: and no action. `is_context`: it was only said beside the question,
+    or before it.
+    """
 
     stem: str
     weight: float
     is_name: bool = False
     is_context: bool = False
+    is_focus: bool = False
+    is_thing: bool = False
 
 
-class Question(Struct, frozen=True):
-    """A question as the answer is scored against it, and as the search is asked."""
+class Part(Struct, frozen=True):
+    """One thing that is asked: its kind, the words that its answer must cover, whether it asks leave."""
 
-    text: str
     kind: Kind
     terms: tuple[Term, ...]
-    query: str
     is_permission: bool
 
 
-# "How accurate": any adjective is answered by a figure.
-_DEGREE = (
-    r"\bhow (?!much|many|do|does|did|is|are|was|were|can|could|would|should|must|may|to|about|come|has|have|had"
-    r"|will|i|you"
-    r"|often|long|old|late|early|soon)(\w+) (?:is|are|was|were|will|can|does|do|did)\b"
-)
-_KINDS: tuple[tuple[Kind, str], ...] = (
-    (Kind.COUNT, r"\bhow many\b|\bwhat (?:is the )?number of\b|\bminimum age\b"),
-    (Kind.WEIGHT, r"\bhow heavy\b|\bhow much .*\bweigh|\bwhat (?:is|was) the weight\b|\bwhat does .* weigh\b"),
-    (Kind.LENGTH, r"\bhow (?:tall|high|deep|wide|thick|broad)\b"),
-    (Kind.LENGTH, r"\bwhat (?:is|are|was) the (?:height|length|width|depth|diameter)\b"),
-    (Kind.DISTANCE, r"\bhow far\b|\bdistance\b"),
-    (Kind.SPEED, r"\bhow (?:fast|quick)\b|\bwhat (?:is|was) the speed\b"),
-    (Kind.HEAT, r"\bhow (?:warm|hot|cold|cool)\b|\btemperature\b"),
-    (Kind.SIZE, r"\bhow (?:big|large)\b|\bwhat (?:is|was) the size\b"),
-    # "How much water" asks for an amount, "how much is", "how much for" and "how much money" for a sum.
-    (Kind.COUNT, r"\bhow much (?!is|are|was|were|do|does|did|will|would|for|to|money|cost|time|must|should|can)\w+"),
-    (Kind.MONEY, r"\bhow (?:much|expensive)\b(?! time)|\bwhat (?:does|do|did|would) .*\bcost\b"),
-    (Kind.MONEY, r"\b(?:price|cost|fee|fare)s?\b(?!.*\b(?:where|when|include))"),
-    (Kind.DAY, r"\b(?:what|which) (?:other )?(?:week)?days?\b"),
-    (Kind.YEAR, r"\b(?:what|which) (?:year|century|decade)\b"),
-    (Kind.WHEN, r"\b(?:what|which) (?:date|month|months|season)\b"),
-    (Kind.CLOCK, r"\bhow (?:long|late)\b.*\b(?:open|close)"),
-    (Kind.AGE, r"\bhow old\b|\bwhat (?:is the )?age\b"),
-    (Kind.DURATION, r"\bhow (?:long|much time)\b"),
-    (Kind.CLOCK, r"\b(?:at )?what time\b|\b(?:opening|closing|business) (?:hours|times?)\b"),
-    (Kind.CLOCK, r"\bwhat (?:are|is) .*\bhours\b"),
-    (Kind.WHEN, r"\bwhen\b|\bhow (?:often|late)\b"),
-    (Kind.WHO, r"\bwhat (?:is|was) the name of the (?:man|woman|person|\w+(?:er|or|ist|ect))\b"),
-    (
-        Kind.NAME,
-        r"\bwhat (?:is|are|was|were) .*\b(?:called|named|nicknamed)\b|\bwhat (?:is|was) the (?:nick)?name of\b",
-    ),
-    (Kind.WHO, r"\bwho(?:se|m)?\b|\bby whom\b"),
-    (Kind.WHERE, r"\bwhere\b|\baddress\b"),
-    (Kind.WHERE, r"\b(?:what|which) (?:floor|room|hall|wing|street|level|country|city|town|gallery)\b"),
-    (Kind.DEGREE, _DEGREE),
-    (Kind.WHY, r"\bwhy\b|\bfor what reason\b|\bhow come\b"),
-    (Kind.MATERIAL, r"\bmade (?:of|from|out of)\b|\b(?:what|which) material\b"),
-    (Kind.COLOUR, r"\b(?:what|which) colou?r\b"),
-    (
-        Kind.DEFINITION,
-        r"^(?:so |and |please |can you |could you )*(?:what|who) (?:is|are|was|were) (?:a |an |the )?[\w' -]+\?*$",
-    ),
-    (
-        Kind.DEFINITION,
-        r"\btell (?:me|us) (?:something |more |a bit )?about\b|\bdescribe\b|\bexplain\b|\bwhat does .* mean\b",
-    ),
-)
-_COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _KINDS)
+class Question(Struct, frozen=True):
+    """A question as the answer is scored against it, and as the search is asked. Most have one part."""
+
+    text: str
+    parts: tuple[Part, ...]
+    query: str
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The words of all parts, each once, as heavy as in the part where it is heaviest."""
+        found: dict[str, Term] = {}
+        for part in self.parts:
+            for term in part.terms:
+                if term.stem not in found or found[term.stem].weight < term.weight:
+                    found[term.stem] = term
+        return tuple(found.values())
+
+
 _POINTS_BACK = re.compile(
     r"^(?:and|but|or|also|so|what about|how about|what else|which one|anything else)\b|\b(?:it|its|they|them|their"
     r"|theirs"
@@ -142,6 +96,7 @@ _STRICT = frozenset(Kind) - {Kind.OTHER, Kind.DEFINITION, Kind.WHY, Kind.WHO}
 _ASKED_STEMS = frozenset(map(stem, ("day", "days", "year", "date", "month", "time", "times", "century", "number")))
 _ASKED_WEIGHT = 0.1
 _VERB_WEIGHT = 0.55
+_FOCUS_WEIGHT = 0.9
 # "At nine", "for two adults": seldom repeated by an answer, unless nothing but the number tells what is asked.
 _NUMBER_WEIGHT = 0.4
 _LONE_NUMBER_WEIGHT = 0.8
@@ -158,7 +113,7 @@ _KIND_WORDS = {
     Kind.HEAT: {"heat"},
     Kind.DURATION: {"duration", "long"},
     Kind.AGE: {"age"},
-    Kind.COUNT: {"count"},
+    Kind.COUNT: {"count", "age", "limit"},
     Kind.COLOUR: {"colour"},
     Kind.MATERIAL: {"material"},
     Kind.WHERE: {"address"},
@@ -213,12 +168,6 @@ _SPECIFIC_WEIGHT = 0.9
 _SYNONYMS_ASKED_MAX = 3
 
 
-def kind_of(text: str) -> Kind:
-    """What sort of thing is asked for."""
-    text = plain(text)
-    return next((kind for kind, pattern in _COMPILED if pattern.search(text)), Kind.OTHER)
-
-
 def is_follow_up(text: str) -> bool:
     """Whether a question points back at what was said before."""
     words = tokens(text)
@@ -233,24 +182,45 @@ def without_scaffold(text: str) -> str:
 def read_question(text: str, *, earlier: Iterable[str] = (), subject: frozenset[str] = frozenset()) -> Question:
     """Take `text` apart; `earlier` are the questions before it, newest first, `subject` the stems that all is about."""
     own = without_scaffold(text)
-    kind = kind_of(own)
-    terms = _terms(own, kind, subject)
+    clauses = read_clauses(own)
+    asked = clauses.asked[:_PARTS_MAX]
+    kinds = [kind_of(clause) for clause in asked]
+    mine = [_terms(clause, kind, subject) for clause, kind in zip(asked, kinds, strict=True)]
+    told = _terms(" ".join((*clauses.told, *clauses.asked[_PARTS_MAX:])), Kind.OTHER, subject)
     context: list[Term] = []
-    if needs_context(own, terms):
+    if needs_context(own, [term for terms in mine for term in terms]):
         for previous in earlier:
             previous = without_scaffold(previous)
             # "And on Sundays?" still asks for what the question before it asked for.
-            if _BARE_FOLLOW_UP.match(own) and kind is Kind.OTHER:
-                kind = kind_of(previous)
-            mine = {term.stem for term in terms} | {term.stem for term in context}
-            for term in _terms(previous, kind, subject):
-                replaced = kind is not kind_of(previous) and _only_names_kind(term, kind_of(previous))
-                if term.stem not in mine and not replaced and not _excludes(term.stem, terms):
+            if _BARE_FOLLOW_UP.match(own) and kinds[0] is Kind.OTHER:
+                kinds[0] = kind_of(previous)
+            known = {term.stem for term in mine[0]} | {term.stem for term in context}
+            for term in _terms(previous, kinds[0], subject):
+                replaced = kinds[0] is not kind_of(previous) and _only_names_kind(term, kind_of(previous))
+                if term.stem not in known and not replaced and not _excludes(term.stem, mine[0]):
                     context.append(Term(term.stem, term.weight * _CONTEXT_WEIGHT, term.is_name, is_context=True))
             if not is_follow_up(previous):
                 break
-    query = _query(own, terms, context, earlier)
-    return Question(own, kind, (*terms, *context), query, _ASKS_PERMISSION.match(own) is not None)
+    parts: list[Part] = []
+    for place, (clause, kind) in enumerate(zip(asked, kinds, strict=True)):
+        others = [term for at, terms in enumerate(mine) if at != place for term in terms]
+        terms = _with_asides(mine[place], others, told)
+        parts.append(Part(kind, (*terms, *context), _ASKS_PERMISSION.match(clause) is not None))
+    query = _query(own, parts[0].terms[: -len(context) or None], context, earlier)
+    return Question(own, tuple(parts), query)
+
+
+def _with_asides(own: tuple[Term, ...], others: Iterable[Term], told: Iterable[Term]) -> tuple[Term, ...]:
+    """The terms of a clause, with what stands beside it: much where the clause itself names nothing ("how tall?")."""
+    needy = sum(term.weight for term in own if term.weight >= _SPECIFIC_WEIGHT) < _SPECIFIC_WEIGHT
+    found = {term.stem: term for term in own}
+    for aside, share in (
+        (others, _NEEDED_SHARE if needy else _OTHER_SHARE),
+        (told, _TOLD_NEEDED_SHARE if needy else _TOLD_SHARE),
+    ):
+        for term in aside:
+            found.setdefault(term.stem, Term(term.stem, min(term.weight, 1.0) * share, is_context=True))
+    return tuple(found.values())
 
 
 def needs_context(text: str, terms: Iterable[Term]) -> bool:
@@ -285,6 +255,7 @@ def _verbs(text: str) -> frozenset[str]:
 
 def _terms(text: str, kind: Kind, subject: frozenset[str]) -> tuple[Term, ...]:
     words = tokens(text)
+    focus = read_focus(text)
     capitals = sum(word[:1].isupper() for word in words)
     # Where nearly everything is capitalised, capitals name nothing.
     has_case = capitals <= max(2, 0.6 * len(words))
@@ -313,6 +284,14 @@ def _terms(text: str, kind: Kind, subject: frozenset[str]) -> tuple[Term, ...]:
                 term = Term(stemmed, min(heavy, _VERB_WEIGHT))
             else:
                 term = Term(stemmed, heavy)
+            if (
+                (stemmed in focus.things or stemmed in focus.others)
+                and term.weight > _KIND_WORD_WEIGHT - 0.01
+                and stemmed not in subject
+                and not _only_names_kind(term, kind)
+            ):
+                weighty = max(term.weight, _FOCUS_WEIGHT)
+                term = Term(stemmed, weighty, term.is_name, is_focus=True, is_thing=stemmed in focus.things)
             found.setdefault(stemmed, term)
     return tuple(found.values())
 
@@ -342,7 +321,12 @@ def _query(text: str, terms: tuple[Term, ...], context: list[Term], earlier: Ite
     # "How much is the audio guide?" is about the audio guide: its price words would find the ticket office.
     specific = [term for term in weighty if term.weight >= _SPECIFIC_WEIGHT and "price" not in meanings(term.stem)]
     if 0 < len(weighty) <= _EXPANDABLE_TERMS_MAX or len(specific) == 1:
-        kinds = [meaning for term in specific or weighty for meaning in sorted(meanings(term.stem))]
+        kinds = [
+            meaning
+            for term in specific or weighty
+            for meaning in sorted(meanings(term.stem))
+            if not meaning.startswith(ALIKE)
+        ]
         if len(specific) != 1:
             kinds = [kind for kind in kinds if kind in _WRITTEN_AS]
         # By spelling, not by stem: the search does not know that a bike is a bicycle.

@@ -3,29 +3,41 @@
 import re
 from functools import lru_cache
 
-from server.simulator.mind.lexicon import COMMON, IRREGULAR, LIGHT, PHRASES, RELATED, STOP, SYNONYMS, word_list
+from server.simulator.mind.lexicon import COMMON, EVERYDAY, IRREGULAR, LIGHT, PHRASES, STOP, word_list
+from server.simulator.mind.thesaurus import ALIKE, RELATED, SYNONYMS
 
 # How much of a question's word another word stands for.
 SAME = 1.0
-SYNONYM = 0.9
+SYNONYM = 0.8
+WIDE_SYNONYM = 0.7
 SAME_BEGINNING = 0.7
-RELATED_MEANING = 0.6
+RELATED_MEANING = 0.5
 
 _TOKEN = re.compile(r"[^\W_]+(?:[.,:]\d+)*(?:['’][^\W\d_]+)?(?:-[^\W_]+)*")
-_CONTRACTIONS = (
-    (re.compile(r"\b(what|where|who|when|how|why|that|there|it|he|she)['’]?s\b(?=\s)", re.IGNORECASE), r"\1 is"),
-    (re.compile(r"\bi['’]m\b", re.IGNORECASE), "I am"),
-    (re.compile(r"\b(you|we|they)['’]re\b", re.IGNORECASE), r"\1 are"),
-    (re.compile(r"\bwhats\b", re.IGNORECASE), "what is"),
-    (re.compile(r"\bwi[- ]fi\b", re.IGNORECASE), "wifi"),
-    (re.compile(r"\be-mail\b", re.IGNORECASE), "email"),
-    *((re.compile(pattern, re.IGNORECASE), replacement) for pattern, replacement in PHRASES),
+# Spellings and phrases of one meaning, by the words of which a text must have one to be read for them.
+_SPELLINGS = (
+    ("", r"\b(what|where|who|when|how|why|that|there|it|he|she)['’]?s\b(?=\s)", r"\1 is"),
+    ("i'm i’m", r"\bi['’]m\b", "I am"),
+    ("", r"\b(you|we|they)['’]re\b", r"\1 are"),
+    ("wi wi-fi", r"\bwi[- ]fi\b", "wifi"),
+    ("e-mail", r"\be-mail\b", "email"),
+    *PHRASES,
 )
+_READ_AS = tuple((re.compile(pattern, re.IGNORECASE), replacement) for _, pattern, replacement in _SPELLINGS)
+_READ_FOR: dict[str, tuple[int, ...]] = {}
+for _place, (_words, _, _) in enumerate(_SPELLINGS):
+    for _word in _words.split():
+        _READ_FOR[_word] = (*_READ_FOR.get(_word, ()), _place)
+# A text may have a contraction of any word.
+_ALWAYS = tuple(place for place, (words, _, _) in enumerate(_SPELLINGS) if not words)
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _SHORT = re.compile(r"[^aeiouy][aeiou][^aeiouwxy]")
 _VOWEL = re.compile(r"[aeiouyà-ÿ]")
 # Two stems with this much in common are taken for one word ("access", "accessibl").
 _PREFIX_MIN = 5
 _PREFIX_SHARE = 0.65
+_COMPOUND_MIN = 4
+_NARROW_WORDS_MAX = 14
 
 _UNITS = word_list(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
@@ -37,9 +49,15 @@ NUMBER_WORDS |= {word: (place + 2) * 10 for place, word in enumerate(_TENS)}
 NUMBER_WORDS |= {"hundred": 100, "thousand": 1000, "dozen": 12}
 
 
+@lru_cache(maxsize=2048)
 def plain(text: str) -> str:
     """The text with contractions opened, and spellings and phrases of one meaning made one."""
-    for pattern, replacement in _CONTRACTIONS:
+    lowered = text.lower()
+    places = {place for word in set(_WORD.findall(lowered)) for place in _READ_FOR.get(word, ())}
+    if "'" in text or "’" in text or "s " in lowered:
+        places.update(_ALWAYS)
+    for place in sorted(places):
+        pattern, replacement = _READ_AS[place]
         text = pattern.sub(replacement, text)
     return text
 
@@ -96,7 +114,8 @@ def _without_ending(word: str) -> str:
 
 def is_content(word: str) -> bool:
     """Whether a word carries meaning of its own."""
-    return word.lower() not in STOP
+    lowered = word.lower().replace("’", "'")
+    return lowered not in STOP and lowered.partition("'")[0] not in STOP
 
 
 def parts(word: str) -> tuple[str, ...]:
@@ -120,9 +139,19 @@ def weight(word: str) -> float:
     stemmed = stem(word)
     if stemmed in _LIGHT:
         return 0.2
-    if stemmed in _COMMON:
+    if stemmed in _COMMON or stemmed in _EVERYDAY:
         return 0.5
     return 1.0
+
+
+def is_common(stemmed: str) -> bool:
+    """Whether a stem is so general that it names nothing: "come", "thing"."""
+    return stemmed in _COMMON or stemmed in _LIGHT
+
+
+def is_everyday(stemmed: str) -> bool:
+    """Whether a stem is one of the everyday verbs and adjectives."""
+    return stemmed in _EVERYDAY
 
 
 _SUPERLATIVES = frozenset(
@@ -133,6 +162,7 @@ _SUPERLATIVES = frozenset(
 )
 _LIGHT = frozenset(map(stem, LIGHT))
 _COMMON = frozenset(map(stem, COMMON))
+_EVERYDAY = frozenset(map(stem, EVERYDAY))
 _MEANINGS: dict[str, frozenset[str]] = {}
 for _meaning, _line in SYNONYMS.items():
     for _word in _line.split():
@@ -140,6 +170,8 @@ for _meaning, _line in SYNONYMS.items():
 
 
 _PREFIXES = ("re", "un", "in")
+# "Indoor" is no door.
+_PREFIXED_MIN = 7
 
 
 def meanings(stemmed: str) -> frozenset[str]:
@@ -147,8 +179,21 @@ def meanings(stemmed: str) -> frozenset[str]:
     found = _MEANINGS.get(stemmed)
     if found is None:
         # "Rediscovered" is about discovery, "inaccurate" about accuracy.
-        found = next((_MEANINGS.get(stemmed[2:]) for prefix in _PREFIXES if stemmed.startswith(prefix)), None)
+        found = next(
+            (
+                _MEANINGS.get(stemmed[2:])
+                for prefix in _PREFIXES
+                if stemmed.startswith(prefix) and len(stemmed) >= _PREFIXED_MIN
+            ),
+            None,
+        )
     return found or frozenset()
+
+
+def synonym_credit(meaning: str) -> float:
+    """What another word of the same meaning is worth: less where the meaning is wide."""
+    narrow = len(SYNONYMS[meaning].split()) <= _NARROW_WORDS_MAX and not meaning.startswith(ALIKE)
+    return SYNONYM if narrow else WIDE_SYNONYM
 
 
 def near(meaning: str) -> frozenset[str]:
@@ -168,6 +213,12 @@ def begin_alike(one: str, other: str) -> bool:
         return False
     shared = next((at for at, char in enumerate(shorter) if char != longer[at]), len(shorter))
     return shared >= _PREFIX_SHARE * len(longer) and shared >= len(shorter) - 2
+
+
+def ends_alike(one: str, other: str) -> bool:
+    """Whether one of two stems is probably a compound of the other: "bookshop" of "shop"."""
+    shorter, longer = sorted((one, other), key=len)
+    return len(shorter) >= _COMPOUND_MIN and len(longer) >= len(shorter) + 3 and longer.endswith(shorter)
 
 
 def number(word: str) -> float | None:
