@@ -15,6 +15,7 @@ from server.simulator.mind.scoring import (
     may_answer,
     points_back,
     score_sentences,
+    sum_beside,
 )
 from server.simulator.mind.words import content_stems
 
@@ -51,6 +52,9 @@ def answer(question: Question, passages: Sequence[Passage]) -> Answer | None:
         best = best_of(part, fitting, chosen[0].document if chosen else None)
         if all(entry.sentence is not best.sentence for entry in chosen):
             chosen.append(best)
+            beside = sum_beside(part, best, scored)
+            if beside is not None and len(chosen) < _SENTENCES_MAX:
+                chosen.append(beside)
         others.extend((entry, best) for entry in scored if entry is not best and entry.document is best.document)
     if not chosen:
         return None

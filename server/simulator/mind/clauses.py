@@ -15,7 +15,8 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\s+[–—-]\s+|;\s+|\n+")
 # "..., what does she get?", "... and how long is the ride?": a new question within the sentence.
 _INNER = re.compile(
     rf",\s+(?=(?:{_JOINT}\s+)?(?:{_WH}['’]?s?\b(?!\s+(?:is|are|was|were)?\s*[,.])|(?:is|are|do|does|did|can|could|will"
-    rf"|would|may|should)\s+(?:i|we|you|they|he|she|it|there|the|a|my|our)\b))|\s+(?={_JOINT}\s+{_WH}\b)",
+    rf"|would|may|should)\s+(?:i|we|you|they|he|she|it|there|the|a|my|our)\b))"
+    rf"|,?\s+(?={_JOINT}\s+(?:(?:at|in|on|by|from|for|since|until) )?{_WH}\b)",
     re.IGNORECASE,
 )
 _ASKS = re.compile(

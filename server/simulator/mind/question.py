@@ -49,11 +49,17 @@ class Term(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """One thing that is asked: its kind, the words that its answer must cover, whether it asks leave."""
+    """One thing that is asked: its kind, the words that its answer must cover, whether it asks leave.
+
+    `house` are the stems of what all is about, where it is asked about that itself ("do you", "here"); `is_of_money`:
+    a sum belongs to the answer, whatever its kind.
+    """
 
     kind: Kind
     terms: tuple[Term, ...]
     is_permission: bool
+    house: frozenset[str] = frozenset()
+    is_of_money: bool = False
 
 
 class Question(Struct, frozen=True):
@@ -127,6 +133,16 @@ _SCAFFOLD = re.compile(
     r"|afternoon|evening))(?: there| all| everyone| again)?[\s,.!]+)+",
     re.IGNORECASE,
 )
+# What people say beside a question without meaning any of its words.
+_IDLE = re.compile(
+    r",?\s*\b(?:in the first place|at all|by any chance|as well|if possible|to be honest|for that matter|on earth"
+    r"|these days|at the moment|any ?more)\b",
+    re.IGNORECASE,
+)
+# "What time do you shut?": of the house itself, and of none of its parts.
+_OF_THE_HOUSE = re.compile(r"\b(?:you|your|here|this place)\b", re.IGNORECASE)
+# "Is there a discount?" is only half answered by who gets it.
+_OF_MONEY = re.compile(r"\b(?:discounts?|reductions?|reduced|concessions?|fees?|charges?|surcharges?)\b", re.IGNORECASE)
 # Words that guides write where visitors say others; for short queries only, where they cannot drown the subject.
 _WRITTEN_AS = {
     "price": "price admission ticket",
@@ -175,8 +191,10 @@ def is_follow_up(text: str) -> bool:
 
 
 def without_scaffold(text: str) -> str:
-    """The text without a greeting or thanks before the question."""
-    return _SCAFFOLD.sub("", text.strip()) or text.strip()
+    """The text without a greeting or thanks before the question, and without idle phrases in it."""
+    text = text.strip()
+    shorter = _IDLE.sub("", _SCAFFOLD.sub("", text))
+    return shorter if any(char.isalnum() for char in shorter) else text
 
 
 def read_question(text: str, *, earlier: Iterable[str] = (), subject: frozenset[str] = frozenset()) -> Question:
@@ -205,7 +223,15 @@ def read_question(text: str, *, earlier: Iterable[str] = (), subject: frozenset[
     for place, (clause, kind) in enumerate(zip(asked, kinds, strict=True)):
         others = [term for at, terms in enumerate(mine) if at != place for term in terms]
         terms = _with_asides(mine[place], others, told)
-        parts.append(Part(kind, (*terms, *context), _ASKS_PERMISSION.match(clause) is not None))
+        parts.append(
+            Part(
+                kind,
+                (*terms, *context),
+                _ASKS_PERMISSION.match(clause) is not None,
+                subject if _OF_THE_HOUSE.search(clause) else frozenset(),
+                _OF_MONEY.search(clause) is not None,
+            )
+        )
     query = _query(own, parts[0].terms[: -len(context) or None], context, earlier)
     return Question(own, tuple(parts), query)
 

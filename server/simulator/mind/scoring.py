@@ -78,6 +78,9 @@ _EVIDENCE_BONUS = 0.2
 # "The oldest" is not any: a sentence without the question's superlative is about another.
 _NO_SUPERLATIVE_FACTOR = 0.75
 _OTHER_SUBJECT_LOSS = 0.15
+# Asked about the house itself, a sentence that names it speaks of it and of none of its parts.
+_HOUSE_BONUS = 0.3
+_OF_HOUSE_KINDS = frozenset((Kind.CLOCK, Kind.WHEN, Kind.DAY, Kind.MONEY))
 # A term that counts this much is what the question is about.
 _SPECIFIC_WEIGHT = 0.9
 # Who asks for the price of nothing in particular means an adult's.
@@ -172,6 +175,19 @@ def has_evidence(part: Part, best: Scored, scored: Sequence[Scored]) -> bool:
         )
         for entry in scored
     )
+
+
+def sum_beside(part: Part, best: Scored, scored: Sequence[Scored]) -> Scored | None:
+    """The sentence of the best one's document that tells a sum, where one belongs to the answer and is not told yet."""
+    if not part.is_of_money or fitness(Kind.MONEY, best.own, frozenset()) >= _FITS_FROM:
+        return None
+    asked = frozenset(term.stem for term in part.terms)
+    sums = (
+        entry
+        for entry in scored
+        if entry.document is best.document and fitness(Kind.MONEY, entry.own, asked) >= _FITS_FROM
+    )
+    return max(sums, key=lambda entry: entry.rank_score, default=None)
 
 
 def _telling(terms: Sequence[Term], lines: Sequence[Coverage]) -> list[Term]:
@@ -272,6 +288,9 @@ def _score(part: Part, terms: Sequence[Term], coverage: Coverage, document: Docu
         rank_score += _PERMISSION_BONUS
         if not own.stems.isdisjoint(_LIMITS):
             rank_score += _LIMIT_BONUS
+    if part.house and part.kind in _OF_HOUSE_KINDS and about.title_share < 1:
+        # Who asks when "you" close does not ask about a part of the house that is named in neither question nor title.
+        rank_score += _HOUSE_BONUS if own.stems & part.house else 0.0
     if about.title_share == 0 and points_back(sentence.text):
         # "It is open until six" speaks of the thing in its title, which was not asked about.
         rank_score -= _OTHER_SUBJECT_LOSS
