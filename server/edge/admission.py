@@ -101,7 +101,7 @@ class Admission:
                 _turn_away(websocket, _OUR_FAULT, openai=False)
                 raise
             finally:
-                await websocket.aclose(self._bounds.close_timeout_s)
+                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
             nursery.cancel_scope.cancel()
 
     async def _converse_avatar(self, request: UpgradeRequest, websocket: WebSocket) -> None:
@@ -176,7 +176,7 @@ class Admission:
                 _turn_away(websocket, _OUR_FAULT, openai=True)
                 raise
             finally:
-                await websocket.aclose(self._bounds.close_timeout_s)
+                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
             nursery.cancel_scope.cancel()
 
     def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:
