@@ -21,7 +21,7 @@ from tests.simulator.driver import Json
 
 pytestmark = pytest.mark.slow
 
-FULL = bool(os.environ.get("LIVEAVATAR_TEST_FULL"))
+FULL = bool(os.environ.get("TESTS_FULL"))
 CYCLES = 1000 if FULL else 200
 WARM_UP_CYCLES = 60
 AT_ONCE = 4

@@ -50,7 +50,7 @@ def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         message = "needs Chromium: apt-get install chromium"
-        if os.environ.get("LIVEAVATAR_REQUIRE_SERVICES") == "1":
+        if os.environ.get("TESTS_REQUIRE_SERVICES") == "1":
             pytest.fail(message)
         pytest.skip(message)
     return found

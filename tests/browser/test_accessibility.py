@@ -42,7 +42,7 @@ def axe() -> str:
             subprocess.run([*command, *target], check=True, capture_output=True, timeout=INSTALL_S)
         except (OSError, subprocess.SubprocessError) as error:
             message = f"needs {PACKAGE} in {FOLDER}: {error}"
-            if os.environ.get("LIVEAVATAR_REQUIRE_SERVICES") == "1":
+            if os.environ.get("TESTS_REQUIRE_SERVICES") == "1":
                 pytest.fail(message)
             pytest.skip(message)
     return SCRIPT.read_text(encoding="utf-8")

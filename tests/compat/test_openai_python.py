@@ -55,7 +55,7 @@ def client_python() -> str:
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", b"") or b""
             message = f"needs {' and '.join(PACKAGES)} in {FOLDER}: {error} {said.decode(errors='replace')[-300:]}"
-            if os.environ.get("LIVEAVATAR_REQUIRE_SERVICES"):
+            if os.environ.get("TESTS_REQUIRE_SERVICES"):
                 pytest.fail(message)
             pytest.skip(message)
         made_of.write_text(wanted)

@@ -22,7 +22,7 @@ from tests.session.house import Caller, House, house, tool
 from tests.session.service import Json, Line, converse, sound
 from tests.transport.peers import BINARY, TEXT, frame
 
-FULL = bool(os.environ.get("LIVEAVATAR_TEST_FULL"))
+FULL = bool(os.environ.get("TESTS_FULL"))
 PATHS = ("/ws", "/v1/realtime", "/v1/realtime?extensions=avatar", "/v1/realtime?extensions=tools")
 
 # What may happen, and to whom: the number picks one of the callers.
