@@ -58,6 +58,9 @@ class EndReason(enum.Enum):
     INIT_TIMEOUT = _Ending("init_timeout", 4408, Reconnect.NO, "The first frame did not come in time.")
     IDLE_TIMEOUT = _Ending("idle_timeout", 4408, Reconnect.NO, "Nothing was said for too long.")
     SUPERSEDED = _Ending("superseded", 4409, Reconnect.NO, "A newer connection took the session over.")
+    MAX_DURATION = _Ending(
+        "max_duration", 4410, Reconnect.ANEW, "The session has reached its longest duration; another may be begun."
+    )
     OVER = _Ending("over", 4410, Reconnect.ANEW, "The session is over, or can no longer be resumed.")
     SLOW_CONSUMER = _Ending("slow_consumer", 4413, Reconnect.RESUME, "The client does not take what is sent to it.")
     RATE_LIMITED = _Ending("rate_limited", 4429, Reconnect.LATER, "Too much at once.")

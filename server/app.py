@@ -13,14 +13,16 @@ import structlog
 import trio
 
 from protocol.avatar.events import ProfileView
+from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, OperatorFault
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
 from server.edge.headers import Headers
-from server.knowledge.base import KnowledgeError, Profile, UnknownKnowledgeBase
+from server.knowledge.base import KnowledgeCatalog, KnowledgeError, Profile, UnknownKnowledgeBase
 from server.knowledge.catalog import SqliteCatalog
+from server.knowledge.guard import GuardedCatalog
 from server.knowledge.shipped import load_shipped
 from server.knowledge.sqlite import KnowledgeIndex
 from server.lifecycle import Lifecycle
@@ -34,6 +36,7 @@ from server.tools.registry import ToolRegistry
 from server.tools.search import search_tool
 from server.upstream.base import Connector
 from server.upstream.connectors import azure_connector, embedded_connector, openai_connector
+from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
 from server.upstream.websocket import ConnectionBounds
 from server.web.app import Denial, Deny, make_app
@@ -42,6 +45,13 @@ _log = structlog.get_logger("liveavatar.app")
 
 KNOWLEDGE_FOLDER = "knowledge"
 
+# Of a tool's time a search may take so much.
+_SEARCH_SHARE = 0.8
+# Seconds that a tool which ignores its own deadline gets beyond it.
+_TOOL_MARGIN_S = 5.0
+
+# Seconds behind the grace for the last closing handshakes.
+_CLOSING_S = 1.0
 # Seconds that are left for closing after the second signal.
 _LEAVE_NOW_S = 1.0
 
@@ -81,26 +91,40 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 "there is no default knowledge base", setting="LIVEAVATAR_DEFAULT_KB", kb_id=settings.default_kb
             )
         connector = await _connector(settings, services)
+        service = deployment(
+            connector,
+            failures=settings.breaker_failures,
+            cool_down_s=settings.breaker_cool_down,
+            max_cool_down_s=settings.breaker_max_cool_down,
+        )
+        # Given up before the tool is: a cancel from outside would tell the breaker nothing.
+        search_s = min(settings.search_timeout, _SEARCH_SHARE * settings.tool_timeout)
+        guarded = GuardedCatalog(catalog, deadline_s=search_s)
         async with trio.open_nursery() as sessions:
             registry = SessionRegistry(
                 sessions,
-                furnish=partial(_furnish, settings, catalog),
+                furnish=partial(_furnish, settings, guarded),
                 link=lambda: UpstreamLink(
-                    connector, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
+                    service, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
                 ),
                 max_sessions=settings.max_sessions,
                 tools_at_once=settings.tools_at_once,
+                limits=_limits(settings),
                 transcription_model=settings.transcription_model,
                 visemes=settings.chosen_upstream == "embedded",
             )
             policy = AccessPolicy(settings.api_key)
-            health = Health(lifecycle, _facts(settings, connector, registry, profiles))
+            health = Health(
+                lifecycle,
+                _facts(settings, connector, registry, profiles),
+                lambda: (service.breaker, *guarded.breakers),
+            )
             admission = Admission(policy, registry, _client_bounds(settings))
             door = Door(
                 on_websocket=admission.on_websocket,
                 app=make_app(
                     health,
-                    catalog,
+                    guarded,
                     deny_page=_deny_page(policy),
                     deny_api=_deny(policy),
                     default_kb=settings.default_kb,
@@ -119,9 +143,9 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 await lifecycle.wait_draining()
                 # Sessions end with a word to their clients; the door returns when the last connection has ended.
                 door.stop_accepting()
-                registry.stop(EndReason.GOING_AWAY, EndReason.GOING_AWAY.text)
+                registry.drain(lifecycle.reason, lifecycle.reason.text, settings.shutdown_grace)
                 admission.stop()
-                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_grace
+                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_grace + _CLOSING_S
             sessions.cancel_scope.cancel()
         services.cancel_scope.cancel()
     lifecycle.stopped()
@@ -195,7 +219,7 @@ async def _connector(settings: Settings, services: trio.Nursery) -> Connector:
             return embedded_connector(running.addresses[0][1], settings.model, bounds)
 
 
-async def _furnish(settings: Settings, catalog: SqliteCatalog, kb_id: str | None) -> Furnishing:
+async def _furnish(settings: Settings, catalog: KnowledgeCatalog, kb_id: str | None) -> Furnishing:
     try:
         knowledge = await catalog.open(kb_id or settings.default_kb)
     except UnknownKnowledgeBase as error:
@@ -229,6 +253,25 @@ def _client_bounds(settings: Settings) -> ClientBounds:
         send_timeout_s=settings.send_timeout,
         audio_backlog_ms=settings.client_audio_backlog * 1000,
         close_timeout_s=settings.close_timeout,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        response_s=settings.response_timeout,
+        stall_s=settings.stall_timeout,
+        failures=settings.max_failures,
+        reconnect_s=settings.reconnect_timeout,
+        rollover_s=settings.rollover_margin,
+        connection_s=settings.connection_max_age,
+        # The tool itself is given up a little earlier, with better words.
+        tool_s=settings.tool_timeout + _TOOL_MARGIN_S,
+        idle_prompt_s=settings.idle_prompt,
+        idle_end_s=settings.idle_end,
+        duration_s=settings.session_max,
+        resume_s=settings.resume_window,
+        replay_control_bytes=settings.resume_events * 1024,
+        replay_audio_bytes=settings.resume_audio * 1024,
     )
 
 

@@ -105,10 +105,124 @@ class Settings:
         "LIVEAVATAR_CONNECT_TIMEOUT", 10.0, "Time for all tries together.", unit="s", minimum=0.1
     )
 
+    breaker_failures: int = _setting(
+        "LIVEAVATAR_BREAKER_FAILURES",
+        5,
+        "Failures in a row after which the Realtime service is left alone for a while.",
+        minimum=1,
+    )
+    breaker_cool_down: float = _setting(
+        "LIVEAVATAR_BREAKER_COOL_DOWN",
+        0.5,
+        "How long it is left alone at first; doubled at each failure.",
+        unit="s",
+        minimum=0.05,
+    )
+    breaker_max_cool_down: float = _setting(
+        "LIVEAVATAR_BREAKER_MAX_COOL_DOWN",
+        1.0,
+        "How long at most, unless the service asks for more.",
+        unit="s",
+        minimum=0.05,
+    )
+    reconnect_timeout: float = _setting(
+        "LIVEAVATAR_RECONNECT_TIMEOUT",
+        30.0,
+        "Time to find another connection to the Realtime service when one is lost; then the session ends.",
+        unit="s",
+        minimum=1,
+    )
+    rollover_margin: float = _setting(
+        "LIVEAVATAR_ROLLOVER_MARGIN",
+        120.0,
+        "Before a connection to the Realtime service expires, its successor is opened this long ahead.",
+        unit="s",
+        minimum=1,
+    )
+    connection_max_age: float = _setting(
+        "LIVEAVATAR_CONNECTION_MAX_AGE",
+        1500.0,
+        "A connection to the Realtime service is replaced at this age, whatever it allows itself; 0 is never.",
+        unit="s",
+        minimum=0,
+    )
+    response_timeout: float = _setting(
+        "LIVEAVATAR_RESPONSE_TIMEOUT",
+        10.0,
+        "An answer must begin within this time after speech has ended or it was asked for; "
+        "else it is asked for, then the connection is replaced.",
+        unit="s",
+        minimum=1,
+    )
+    stall_timeout: float = _setting(
+        "LIVEAVATAR_STALL_TIMEOUT",
+        30.0,
+        "A service that is silent this long within an answer is taken to be stuck, and the connection is replaced.",
+        unit="s",
+        minimum=1,
+    )
+    max_failures: int = _setting(
+        "LIVEAVATAR_MAX_FAILURES",
+        3,
+        "Server errors in a row after which the connection to the Realtime service is replaced.",
+        minimum=1,
+    )
+
+    # The life of a session
+    resume_window: float = _setting(
+        "LIVEAVATAR_RESUME_WINDOW",
+        120.0,
+        "A session waits this long for an avatar that was cut off; 0 ends it with its connection.",
+        unit="s",
+        minimum=0,
+    )
+    resume_audio: int = _setting(
+        "LIVEAVATAR_RESUME_AUDIO",
+        4096,
+        "Of a session's sent speech so much is kept for an avatar that comes back.",
+        unit="KiB",
+        minimum=0,
+    )
+    resume_events: int = _setting(
+        "LIVEAVATAR_RESUME_EVENTS",
+        1024,
+        "Of a session's other sent events so much is kept for an avatar that comes back.",
+        unit="KiB",
+        minimum=16,
+    )
+    idle_prompt: float = _setting(
+        "LIVEAVATAR_IDLE_PROMPT",
+        300.0,
+        "After this long without a word the avatar asks whether somebody is there; 0 is never. Avatars on /ws only.",
+        unit="s",
+        minimum=0,
+    )
+    idle_end: float = _setting(
+        "LIVEAVATAR_IDLE_END",
+        60.0,
+        "Without an answer to that question the session ends after this long, with a goodbye.",
+        unit="s",
+        minimum=1,
+    )
+    session_max: float = _setting(
+        "LIVEAVATAR_SESSION_MAX",
+        14400.0,
+        "A session ends after this long, with a goodbye; 0 is never.",
+        unit="s",
+        minimum=0,
+    )
+
     # Knowledge and tools
     default_kb: str = _setting("LIVEAVATAR_DEFAULT_KB", "museum", "Knowledge base of a session that asks for none.")
     search_passages: int = _setting(
         "LIVEAVATAR_SEARCH_PASSAGES", 5, "Passages that a search gives to the model.", minimum=1, maximum=20
+    )
+    search_timeout: float = _setting(
+        "LIVEAVATAR_SEARCH_TIMEOUT",
+        4.0,
+        "A search that takes longer is given up, and the avatar says that it cannot look it up.",
+        unit="s",
+        minimum=0.1,
     )
     tool_timeout: float = _setting(
         "LIVEAVATAR_TOOL_TIMEOUT",
@@ -123,7 +237,7 @@ class Settings:
 
     # Waits and bounds of a connection
     head_timeout: float = _setting(
-        "LIVEAVATAR_HEAD_TIMEOUT", 10.0, "Time for a request's head to arrive.", unit="s", minimum=0.1
+        "LIVEAVATAR_HEAD_TIMEOUT", 4.0, "Time for a request's head to arrive.", unit="s", minimum=0.1
     )
     init_timeout: float = _setting(
         "LIVEAVATAR_INIT_TIMEOUT", 10.0, "Time for the first frame on /ws to arrive.", unit="s", minimum=0.1
@@ -163,7 +277,11 @@ class Settings:
         "LIVEAVATAR_CLOSE_TIMEOUT", 5.0, "Time for a closing handshake.", unit="s", minimum=0.1
     )
     shutdown_grace: float = _setting(
-        "LIVEAVATAR_SHUTDOWN_GRACE", 5.0, "Time that sessions get to end when the server stops.", unit="s", minimum=0
+        "LIVEAVATAR_SHUTDOWN_GRACE",
+        5.0,
+        "When the server stops, sentences that are being spoken may end within this time.",
+        unit="s",
+        minimum=0,
     )
 
     # What it tells

@@ -21,9 +21,11 @@ async def told_to_go(client: Client) -> tuple[list[str], int]:
     return [event["error"]["code"] for event in client.of("error")], code
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "reason", "code"), [(signal.SIGTERM, "restarting", 1012), (signal.SIGINT, "going_away", 1001)]
+)
 async def test_a_signal_ends_sessions_with_a_word_and_the_process_with_0(
-    prepared_data: Path, number: signal.Signals
+    prepared_data: Path, number: signal.Signals, reason: str, code: int
 ) -> None:
     async with serving_process(prepared_data) as server:
         async with server.opened() as avatar, server.opened("/v1/realtime") as other, server.client(init={}) as silent:
@@ -32,15 +34,20 @@ async def test_a_signal_ends_sessions_with_a_word_and_the_process_with_0(
             await avatar.until("response.created", PATIENCE_S)
             stopping_at = trio.current_time()
             server.process.send_signal(number)
-            assert await told_to_go(avatar) == (["going_away"], 1001)
-            assert await told_to_go(other) == (["going_away"], 1001)
-            assert await told_to_go(silent) == (["going_away"], 1001)
+            assert await told_to_go(other) == ([reason], code)
+            assert await told_to_go(silent) == ([reason], code)
+            assert trio.current_time() - stopping_at < 3
+            assert await told_to_go(avatar) == ([reason], code)
+            # What it was saying was said to its end, or as far as the grace goes.
+            (done,) = avatar.of("response.done")
+            assert done["response"]["status"] == "completed"
+            assert len(avatar.of("avatar.going_away")) == 1
             assert await server.exited(PATIENCE_S) == 0
-            assert trio.current_time() - stopping_at < 2
+            assert trio.current_time() - stopping_at < 5 + 2
         await trio.sleep(0.1)
         events = [entry["event"] for entry in server.log]
         assert events[-1] == "stopped"
-        assert [entry["reason"] for entry in server.log if entry["event"] == "session ended"] == ["going_away"] * 2
+        assert [entry["reason"] for entry in server.log if entry["event"] == "session ended"] == [reason] * 2
         assert not [entry for entry in server.log if entry["level"] in ("error", "critical")]
 
 

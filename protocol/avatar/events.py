@@ -11,6 +11,17 @@ from protocol.realtime.server_events import ServerEvent
 State = Literal["listening", "thinking", "searching", "speaking", "reconnecting", "degraded", "ending"]
 
 
+class Resume(msgspec.Struct, kw_only=True):
+    """What a client that was cut off says in ``session.init``: its session, the token it was last given for it, and
+
+    the ``event_id`` of the last event it received.
+    """
+
+    session_id: str
+    token: str
+    last_event_id: Maybe[str | None] = UNSET
+
+
 class SessionInit(msgspec.Struct, kw_only=True):
     """The first frame of ``/ws``. ``type`` may be left out; ``api_key`` is another name of ``token``."""
 
@@ -19,7 +30,7 @@ class SessionInit(msgspec.Struct, kw_only=True):
     token: Maybe[str | None] = UNSET
     api_key: Maybe[str | None] = UNSET
     dialect: Maybe[str | None] = UNSET
-    resume: Maybe[Any] = UNSET
+    resume: Maybe["Resume | None"] = UNSET
 
     @property
     def credential(self) -> str | None:
@@ -45,8 +56,26 @@ class ProfileView(Wire, kw_only=True):
     sample_questions: list[str]
 
 
+class Snapshot(Wire, kw_only=True):
+    """Where a conversation stands, for a client that can no longer be told what it missed.
+
+    ``items`` are the messages, oldest first, in the wire's form; ``session`` is what ``session.updated`` last showed;
+    ``response_id`` the response under way; ``state`` as in ``avatar.state``.
+    """
+
+    items: list[dict[str, Any]]
+    session: dict[str, Any] | None
+    response_id: str | None
+    state: State | None
+
+
 class AvatarSession(ServerEvent, tag="avatar.session", kw_only=True):
-    """The first event on ``/ws``. ``resume_window_s`` 0: the session ends with its connection."""
+    """The first event on ``/ws``.
+
+    ``resume_token`` and ``resume_window_s`` (seconds): for a client that is cut off; 0: the session ends with its
+    connection. ``expires_at``: Unix seconds at which the session ends at the latest. To a client that resumed,
+    ``recovered`` says whether all that it missed follows; if not, ``snapshot`` is where the conversation stands.
+    """
 
     session_id: str
     kb_id: str
@@ -55,7 +84,7 @@ class AvatarSession(ServerEvent, tag="avatar.session", kw_only=True):
     resume_window_s: float = 0
     expires_at: int | None = None
     recovered: Maybe[bool] = UNSET
-    snapshot: Maybe[Any] = UNSET
+    snapshot: Maybe[Snapshot] = UNSET
 
 
 class AvatarState(ServerEvent, tag="avatar.state", kw_only=True):

@@ -19,10 +19,33 @@ class ToClient:
 
 @dataclass(frozen=True, slots=True)
 class ToUpstream:
-    """Send a frame to the Realtime service. ``audio_ms``: milliseconds of sound in it; such frames may be dropped."""
+    """Send a frame to the Realtime service. ``audio_ms``: milliseconds of sound in it; such frames may be dropped.
+
+    ``connection`` is the number of the connection it goes by; a frame for one that is gone goes nowhere.
+    """
 
     frame: bytes
     audio_ms: float = 0.0
+    connection: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a connection to the service, trying for at most ``patience_s`` seconds; None leaves it to the caller.
+
+    Its number comes back with everything that is heard of it: ``on_upstream_open``, ``on_upstream``,
+    ``on_upstream_lost``.
+    """
+
+    connection: int
+    patience_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close a connection, or stop opening it; nothing that is still heard of it counts."""
+
+    connection: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +83,24 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A piece of the conversation for the record. ``heard_ms`` is None where all was heard, or nobody can know."""
+    """A piece of the conversation for the record, as it was typed, transcribed or generated."""
 
     item_id: str
     role: str
     text: str
-    heard_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Of an assistant's item, only this was heard: ``heard_ms`` of its sound, ``text`` of its words (an estimate).
+
+    Comes when somebody interrupts; an item without one was heard wholly. ``sent_ms`` of it had been sent.
+    """
+
+    item_id: str
+    heard_ms: int
+    sent_ms: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +116,7 @@ class Called:
 class Record:
     """Keep this for the record."""
 
-    entry: Said | Called
+    entry: Said | Heard | Called
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +136,19 @@ class Close:
     message: str
 
 
-Action: TypeAlias = ToClient | ToUpstream | PurgeAudio | RunTool | SetDeadline | Charge | Record | Ignored | Close
+Action: TypeAlias = (
+    ToClient
+    | ToUpstream
+    | Connect
+    | Disconnect
+    | PurgeAudio
+    | RunTool
+    | SetDeadline
+    | Charge
+    | Record
+    | Ignored
+    | Close
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,27 @@ consists of server calls only is never shown, and its follow-up stands in its pl
 the client must take a response to be active. What a session is configured to be is decided next door.
 """
 
+import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from protocol.avatar.events import AvatarCitations, AvatarState, AvatarUsage, State
-from protocol.conversation.actions import Charge, Evidence, Ignored, Record, Said, SetDeadline, ToolResult
+from protocol.avatar.events import AvatarCitations, AvatarState, State
+from protocol.conversation.actions import Charge, Evidence, Ignored, Record, Said, ToolResult
 from protocol.conversation.calls import ServerCalls
 from protocol.conversation.citations import by_support
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.history import History
+from protocol.conversation.notes import APOLOGISE, go_on_after
+from protocol.conversation.open_items import OpenItems
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.requests import Request, Requests
+from protocol.conversation.synthetic import created_from, done_from, sum_of, usage_event
 from protocol.conversation.turns import Phase, Turn
 from protocol.conversation.visibility import HiddenItems
-from protocol.realtime.codec import decode_object, encode
+from protocol.realtime.codec import Head, decode_object, encode
 from protocol.realtime.items import Item
 from protocol.realtime.server_events import (
     Error,
@@ -31,12 +37,10 @@ from protocol.realtime.server_events import (
 )
 from protocol.realtime.usage import Usage
 
-FOLLOW_UP_DEADLINE = "follow_up"
-# Seconds for the service to begin a response it was asked for; captures show well under one.
-FOLLOW_UP_DEADLINE_S = 15.0
 # Responses of one turn that may end in server tool calls; the next one must answer. A model in a loop else spends
 # the operator's money in silence.
 MAX_TOOL_ROUNDS = 5
+_LOST = {"type": "server_error", "code": "upstream_lost", "message": "The connection to the Realtime service was lost."}
 # Ended responses remembered, to tell a late or repeated event from a new one.
 ENDED_KEPT = 256
 
@@ -45,18 +49,31 @@ class Answers:
     """The turn under way, the responses live beside it, and the tool calls in flight."""
 
     def __init__(
-        self, outlet: Outlet, configuration: Configuration, hidden: HiddenItems, *, avatar_events: bool
+        self,
+        outlet: Outlet,
+        configuration: Configuration,
+        hidden: HiddenItems,
+        history: History,
+        *,
+        avatar_events: bool,
+        tool_s: float,
     ) -> None:
         self._outlet = outlet
         self._configuration = configuration
-        self._hidden = hidden
+        self._history = history
+        self._open_items = OpenItems()
         self._avatar_events = avatar_events
         self._state: State | None = None
+        # What the state will be when the connection is there again; None while there is one.
+        self._state_behind: State | None = None
         self._turn: Turn | None = None
-        self._calls = ServerCalls(outlet, configuration, hidden)
-        self._requests = Requests()
+        self._calls = ServerCalls(outlet, configuration, hidden, tool_s)
+        self._requests = Requests(outlet.journal)
         self._last_response_id = ""
-        self._out_of_band: set[str] = set()
+        # Responses outside the conversation that the client sees, with the frame each began with.
+        self._out_of_band: dict[str, bytes] = {}
+        # The user's speech became an item, and the service owes the answer that it gives by itself.
+        self._owed_to_speech = False
         # Responses that are over for the client, and whether their end was billed.
         self._ended: OrderedDict[str, bool] = OrderedDict()
         # What was found since the last answer; the next message is what rests on it.
@@ -80,14 +97,32 @@ class Answers:
                 return
         self._send_request(event, event_id, out_of_band=out_of_band)
 
+    def ask_ourselves(self, note: str) -> None:
+        """Asks for a response of our own making, whose instructions end with ``note``."""
+        params = {"instructions": self._noted(None, note), "tool_choice": "none"}
+        self._request(Request(self._outlet.new_event_id(), params, self._outlet.now))
+
+    def _noted(self, params: dict[str, Any] | None, note: str) -> str:
+        instructions = (params or {}).get("instructions") or self._configuration.instructions
+        return f"{instructions}\n\n{note}".strip()
+
+    def _request(self, request: Request) -> None:
+        """Sends a request of our own."""
+        self._requests.add(request)
+        event: dict[str, Any] = {"type": "response.create", "event_id": request.event_id}
+        if request.params:
+            event["response"] = request.params
+        self._outlet.send_event(event)
+
     def _send_request(self, event: dict[str, Any], event_id: str | None, *, out_of_band: bool) -> None:
         params = event.get("response")
         if isinstance(params, dict):
             event = {**event, "response": self._with_tools(params, out_of_band=out_of_band)}
             params = event["response"]
-        request = Request(event_id or self._outlet.new_event_id(), params, self._outlet.now, out_of_band)
-        self._requests.add(request, anonymous=event_id is None)
         # An error names the request only by event_id, so each has one.
+        own_id = event_id or self._outlet.name_for_client()
+        request = Request(own_id, params, self._outlet.now, out_of_band=out_of_band, by_client=True)
+        self._requests.add(request)
         self._outlet.send_event({**event, "event_id": request.event_id})
 
     def _with_tools(self, params: dict[str, Any], *, out_of_band: bool) -> dict[str, Any]:
@@ -115,11 +150,13 @@ class Answers:
         if turn is not None and turn.phase is not Phase.GENERATING and response_id in (None, turn.response_id):
             # Nothing is active upstream while tools run: the answer ends here.
             known_to_client = turn.active_to_client
-            requested = turn.phase is Phase.REQUESTED
+            asked_of_service = turn.phase is Phase.REQUESTED and not self._withdraw(turn)
             self._supersede(turn, "client_cancelled")
-            if known_to_client and not requested:
+            if known_to_client and not asked_of_service:
                 return
-        self._outlet.to_upstream(frame)
+        if self._outlet.is_open and not self._is_generating() and response_id is None:
+            self._requests.cancel()
+        self._outlet.to_upstream(frame, kind="response.cancel")
 
     def interrupted(self) -> None:
         """The user began to speak over the answer: one that waits for tools will not be spoken any more."""
@@ -130,9 +167,18 @@ class Answers:
             # The service cancels it; if it was just complete, nothing follows all the same.
             turn.interrupted = True
             return
-        if turn.phase is Phase.REQUESTED:
+        if turn.phase is Phase.REQUESTED and not self._withdraw(turn):
+            self._requests.cancel()
             self._outlet.send_event({"type": "response.cancel", "event_id": self._outlet.new_event_id()})
         self._supersede(turn, "turn_detected")
+
+    def _withdraw(self, turn: Turn) -> bool:
+        """Takes back the request for ``turn``, if no service has it yet."""
+        return not self._outlet.is_open and self._requests.withdraw(turn)
+
+    def heard_speech(self) -> None:
+        """The user's speech became an item, and the service answers by itself."""
+        self._owed_to_speech = True
 
     # The service answers
 
@@ -147,22 +193,23 @@ class Answers:
         out_of_band = response.conversation_id is None
         request = self._requests.answered_by(response, self._outlet.now, out_of_band=out_of_band)
         if out_of_band:
-            self._out_of_band.add(response.id)
+            self._out_of_band[response.id] = frame
             self._outlet.to_client(frame)
             return
         self._begin(response.id, frame, request)
 
     def _begin(self, response_id: str, created: bytes, request: Request | None) -> None:
         turn = self._turn
+        self._owed_to_speech = False
         if turn is not None and request is not None and request.turn is turn:
-            self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, None))
             turn.response_id, turn.created, turn.held = response_id, created, True
-            turn.phase, turn.calls_in_round, turn.client_called = Phase.GENERATING, 0, False
+            turn.phase, turn.calls_in_round, turn.client_called, turn.items_done = Phase.GENERATING, 0, False, 0
         else:
             if turn is not None:
                 self._leave(turn)
             turn = self._turn = Turn(response_id, request.params if request else None, created)
             turn.superseded = request is not None and request.turn is not None
+            turn.breaks = request.breaks if request else 0
         self._last_response_id = response_id
         self._enter("thinking")
         if self._configuration.show_tools:
@@ -197,13 +244,14 @@ class Answers:
             # Seen when a cancel races with creation: an end without a beginning. The client gets both.
             self._begin(
                 response.id,
-                _created_from(whole, self._outlet.new_event_id()),
+                created_from(whole, self._outlet.new_event_id()),
                 self._requests.answered_by(response, self._outlet.now, out_of_band=False),
             )
         turn = self._turn
         if turn is None:
             raise AssertionError("a response that just began is the current turn")
         for item in response.output:
+            self._history.finished(item)
             if self._calls.is_one(item):
                 self._call(turn, item)
         follows = (
@@ -213,7 +261,7 @@ class Answers:
             and turn.rounds < MAX_TOOL_ROUNDS
         )
         if follows and turn.held:
-            turn.hidden_usage = _sum(turn.hidden_usage, response.usage)
+            turn.hidden_usage = sum_of(turn.hidden_usage, response.usage)
         elif turn.held and turn.superseded:
             pass  # the client was told of this turn's end when it was superseded
         else:
@@ -227,11 +275,11 @@ class Answers:
 
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
         self._show(turn)
-        usage = _sum(turn.hidden_usage, event.response.usage)
+        usage = sum_of(turn.hidden_usage, event.response.usage)
         self._outlet.to_client(self._shown_done(frame, event, usage if turn.hidden_usage is not None else None))
         turn.open_to_client, turn.hidden_usage = False, None
         if usage is not None and self._avatar_events:
-            self._outlet.announce(_usage_event(event.response.id, usage))
+            self._outlet.announce(usage_event(event.response.id, usage))
 
     def _finish_beside(self, frame: bytes, event: ResponseDone, *, shown: bool) -> None:
         """The end of a response that is not the turn's: nobody waits for its calls."""
@@ -239,8 +287,8 @@ class Answers:
         self._calls.lose_those_of(response)
         if response.id not in self._out_of_band and shown:
             self._requests.answered_by(response, self._outlet.now, out_of_band=response.conversation_id is None)
-            self._outlet.to_client(_created_from(decode_object(frame), self._outlet.new_event_id()))
-        self._out_of_band.discard(response.id)
+            self._outlet.to_client(created_from(decode_object(frame), self._outlet.new_event_id()))
+        self._out_of_band.pop(response.id, None)
         if shown:
             self._outlet.to_client(self._shown_done(frame, event, None))
 
@@ -266,11 +314,22 @@ class Answers:
             return
         if not self.passes(event.response_id):
             return
+        self._open_items.added(event.response_id, event.output_index, decode_object(frame)["item"])
         self._outlet.to_client(frame)
+
+    def saw(self, frame: bytes, head: Head) -> None:
+        """An event within a response goes to the client."""
+        words = self._open_items.saw(frame, head)
+        if words is not None:
+            self.speaking()
+            if head.item_id:
+                self._history.grew(head.item_id, words)
 
     def item_done(self, frame: bytes, event: OutputItemDone) -> None:
         """``response.output_item.done``: the moment to run a server tool."""
         item = event.item
+        if event.response_id not in self._out_of_band:
+            self._history.finished(item)
         if self._calls.is_one(item):
             if self._turn is not None and self._is_live(event.response_id):
                 self._call(self._turn, item)
@@ -282,6 +341,9 @@ class Answers:
             return
         if item.type == "function_call" and self._turn is not None and self._is_live(event.response_id):
             self._turn.client_called |= not self._calls.is_one(item)
+        if self._turn is not None and self._is_live(event.response_id):
+            self._turn.items_done += 1
+        self._open_items.done(item.id or None)
         self._outlet.to_client(frame)
         if item.type == "message":
             text = item.spoken_text()
@@ -324,6 +386,24 @@ class Answers:
         if state is not None:
             self._enter(state)
 
+    def ending(self) -> None:
+        """The session is about to end."""
+        self._enter("ending")
+
+    @property
+    def state(self) -> State | None:
+        """What the client was last told that the avatar is doing."""
+        return self._state
+
+    @property
+    def shown_response_id(self) -> str | None:
+        """The response that the client sees under way."""
+        return self._turn.response_id if self._turn is not None and self._turn.open_to_client else None
+
+    def speaking_item(self, item_id: str | None) -> str | None:
+        """The item, if the service is still generating it."""
+        return item_id if self._open_items.response_of(item_id) is not None else None
+
     def is_current(self, response_id: str) -> bool:
         """Whether a response is the one being answered with, or was the last."""
         return response_id == (self._turn.response_id if self._turn is not None else self._last_response_id)
@@ -349,6 +429,10 @@ class Answers:
         if self._calls.run(turn, item):
             self.searching()
 
+    def tool_started(self, call_id: str) -> None:
+        """A tool begins to run."""
+        self._calls.started(call_id)
+
     def result(self, call_id: str, result: ToolResult) -> None:
         """A tool has finished."""
         turn = self._calls.answer(call_id, result)
@@ -370,14 +454,12 @@ class Answers:
                 event = turn.client_create
                 self._send_request(event, event.get("event_id") or None, out_of_band=False)
             return
-        request = Request(self._outlet.new_event_id(), turn.params, self._outlet.now, turn=turn)
+        self._request_for(turn, self._follow_up_params(turn))
+
+    def _request_for(self, turn: Turn, params: dict[str, Any]) -> None:
+        """Asks for the next response of a turn that is under way."""
         turn.phase = Phase.REQUESTED
-        self._requests.add(request)
-        event = {"type": "response.create", "event_id": request.event_id}
-        if params := self._follow_up_params(turn):
-            event["response"] = params
-        self._outlet.send_event(event)
-        self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, self._outlet.now + FOLLOW_UP_DEADLINE_S))
+        self._request(Request(self._outlet.new_event_id(), params, self._outlet.now, turn=turn))
         self._enter("thinking")
 
     def _follow_up_params(self, turn: Turn) -> dict[str, Any]:
@@ -401,7 +483,6 @@ class Answers:
         if turn is None:
             return False
         if turn is self._turn and turn.phase is Phase.REQUESTED:
-            self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, None))
             if error.code == "conversation_already_has_active_response":
                 # The service began a response by itself: the user went on, and that response answers.
                 self._supersede(turn, "turn_detected")
@@ -409,17 +490,62 @@ class Answers:
                 self._fail(turn, error)
         return True
 
-    def is_anonymous_request(self, event_id: str | None) -> bool:
-        """Whether this event id was given by us to a client's request that had none."""
-        return self._requests.is_anonymous(event_id)
+    @property
+    def owes_response(self) -> bool:
+        """Whether the service has been asked for an answer, or owes one to speech, and has not begun it."""
+        if self._is_generating():
+            return False
+        return self._owed_to_speech or self._requests.is_owed(self._outlet.now)
 
-    def follow_up_overdue(self) -> None:
-        """The service did not begin the follow-up in time."""
-        turn = self._turn
-        if turn is not None and turn.phase is Phase.REQUESTED:
-            self._requests.forget(turn)
-            message = f"The service did not answer within {FOLLOW_UP_DEADLINE_S:.0f} seconds."
-            self._fail(turn, ErrorDetail(type="server_error", code="response_timeout", message=message))
+    @property
+    def is_owed_to_speech(self) -> bool:
+        """Whether it was speech that the service owes an answer to, and nobody asked for it in words."""
+        return self._owed_to_speech and not self._requests.is_owed(self._outlet.now)
+
+    @property
+    def is_generating(self) -> bool:
+        """Whether a response is active at the service."""
+        return self._is_generating()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being answered, nor about to be."""
+        return self._turn is None and not self._out_of_band and not self.owes_response
+
+    def sent_again(self) -> None:
+        """Another connection was sent what was not settled, so what is owed is owed from now on."""
+        self._requests.sent_again(self._outlet.now)
+        self._calls.told()
+
+    def is_aside(self, item_id: str | None) -> bool:
+        """Whether an item belongs to a response outside the conversation."""
+        return self._open_items.response_of(item_id) in self._out_of_band
+
+    def was_ended_here(self, item_id: str | None) -> bool:
+        """Whether the client was told of an item's end before the service ended it."""
+        return self._open_items.was_wound_down(item_id)
+
+    def ask_for_speech(self) -> None:
+        """The service does not answer speech by itself: it is asked to. What was looked up before is overtaken."""
+        self._owed_to_speech = False
+        if self._turn is not None:
+            self._supersede(self._turn, "turn_detected")
+        self._request(Request(self._outlet.new_event_id(), None, self._outlet.now))
+
+    def doubt_requests(self) -> None:
+        """The service reported an error that names nothing: it may mean any request."""
+        self._requests.doubt()
+
+    def give_up_requests(self, error: ErrorDetail) -> None:
+        """The service does not begin what it was asked for, and another connection did not help."""
+        self._owed_to_speech = False
+        for request in self._requests.give_up():
+            if request.turn is not None and request.turn is self._turn:
+                self._fail(request.turn, error)
+            elif request.by_client:
+                named = None if self._outlet.is_anonymous(request.event_id) else request.event_id
+                self._outlet.refuse(msgspec.structs.replace(error, event_id=named))
+        self._enter("listening")
 
     def _fail(self, turn: Turn, error: ErrorDetail) -> None:
         if turn.active_to_client:
@@ -432,25 +558,103 @@ class Answers:
 
     def _supersede(self, turn: Turn, reason: str) -> None:
         """The turn's follow-up is not wanted any more; its calls are still answered, for the model's history."""
-        self._outlet.do(SetDeadline(FOLLOW_UP_DEADLINE, None))
         turn.superseded = True
+        self._requests.cancel(turn)
         if turn.active_to_client:
             self._end_for_client(turn, "cancelled", None, reason)
         if turn.client_create is not None:
-            message = "The response was cancelled before it began: the conversation went on."
-            event_id = turn.client_create.get("event_id") or None
-            self._outlet.refuse(
-                ErrorDetail(type="invalid_request_error", code="response_cancelled", message=message, event_id=event_id)
-            )
+            self._refuse_cancelled(turn.client_create.get("event_id") or None)
         self._turn, self._evidence = None, []
         self._enter("listening")
 
-    def upstream_lost(self) -> None:
-        """The service's connection is gone: whatever the client takes to be active has ended."""
-        if self._turn is not None and self._turn.active_to_client:
-            self._end_for_client(self._turn, "failed", {"type": "server_error", "code": "upstream_lost"})
-        self._turn = None
+    def _refuse_cancelled(self, event_id: str | None) -> None:
+        message = "The response was cancelled before it began: the conversation went on."
+        self._outlet.refuse(
+            ErrorDetail(type="invalid_request_error", code="response_cancelled", message=message, event_id=event_id)
+        )
+
+    def broken_off(self, sent_ms: Callable[[str], float]) -> None:
+        """The connection is gone, and with it what was being generated. What the conversation needs is asked for again.
+
+        An answer that nobody has seen is asked for anew, and nobody notices. One that was begun ends for the client as
+        incomplete, and the model is asked for the rest of it; should that break off too, for an apology. One that the
+        person interrupts is not continued. Responses outside the conversation fail.
+
+        Args:
+            sent_ms: how much of an item's sound was sent, in milliseconds.
+        """
+        self._fail_out_of_band()
+        for request in self._requests.lose_cancelled():
+            if request.by_client:
+                named = None if self._outlet.is_anonymous(request.event_id) else request.event_id
+                self._refuse_cancelled(named)
+        turn = self._turn
+        owed, self._owed_to_speech = self._owed_to_speech, False
+        if turn is not None and turn.phase is Phase.GENERATING:
+            self._break_off(turn, sent_ms)
+        elif owed and not self._requests.is_owed(self._outlet.now):
+            self.ask_for_speech()
+        self._history.forget_unfinished()
+
+    def _fail_out_of_band(self) -> None:
+        for response_id, created in self._out_of_band.items():
+            self._mark_ended(response_id, billed=False)
+            self._end_response(response_id, created, "failed", {"error": _LOST})
         self._out_of_band.clear()
+
+    def _break_off(self, turn: Turn, sent_ms: Callable[[str], float]) -> None:
+        said = []
+        for item_id, item in self._open_items.of(turn.response_id).items():
+            words = self._history.broken_off(item_id, math.inf if item.is_written else sent_ms(item_id))
+            if words:
+                said.append(words)
+                self._outlet.do(Record(Said(item_id, "assistant", words)))
+        self._mark_ended(turn.response_id, billed=False)
+        nothing_shown = turn.held
+        if turn.open_to_client:
+            self._end_for_client(turn, "incomplete", None)
+        unwanted = turn.interrupted or turn.superseded
+        if turn.calls_in_round and not unwanted:
+            # The calls are under way; what follows them follows all the same.
+            turn.phase, turn.rounds, turn.held = Phase.TOOLS, turn.rounds + 1, nothing_shown
+            self._follow_up_if_ready(turn)
+        elif nothing_shown and not unwanted:
+            self._request_for(turn, self._follow_up_params(turn) if turn.rounds else dict(turn.params or {}))
+        else:
+            self._turn = None
+            self._enter("listening")
+            asked_since = self._requests.is_owed(self._outlet.now)
+            if not (unwanted or turn.items_done or turn.client_called or asked_since):
+                self._ask_for_rest(turn, " ".join(said))
+
+    def _ask_for_rest(self, turn: Turn, said: str) -> None:
+        params = dict(turn.params or {})
+        if turn.breaks:
+            params["instructions"] = self._noted(None, APOLOGISE)
+        elif said:
+            params["instructions"] = self._noted(params, go_on_after(said))
+        self._request(Request(self._outlet.new_event_id(), params, self._outlet.now, breaks=turn.breaks + 1))
+        self._enter("thinking")
+
+    def connection_lost(self) -> None:
+        """There is no connection to the service, and another is looked for."""
+        if self._state_behind is None:
+            behind: State = self._state or "listening"
+            self._enter("reconnecting")
+            self._state_behind = behind
+
+    def connection_found(self) -> None:
+        """There is one again."""
+        behind, self._state_behind = self._state_behind, None
+        if behind is not None:
+            self._enter(behind)
+
+    def end_of_session(self) -> None:
+        """The session ends for want of a service: whatever the client takes to be active has ended."""
+        self._fail_out_of_band()
+        if self._turn is not None and self._turn.active_to_client:
+            self._end_for_client(self._turn, "failed", _LOST)
+        self._turn = None
         self._requests.clear()
 
     def lose_calls(self) -> None:
@@ -461,18 +665,21 @@ class Answers:
         """Ends a response for the client that the service did not end, or that the client never saw begin."""
         self._show(turn)
         turn.open_to_client = False
-        event = decode_object(turn.created)
-        details: dict[str, Any] = {"type": status}
-        if reason:
-            details["reason"] = reason
-        if error:
-            details["error"] = error
-        event["type"], event["event_id"] = "response.done", self._outlet.new_event_id()
-        event["response"] |= {"status": status, "status_details": details, "output": []}
-        if turn.hidden_usage is not None:
-            event["response"]["usage"] = msgspec.to_builtins(turn.hidden_usage)
-            turn.hidden_usage = None
-        self._outlet.to_client(encode(event))
+        usage, turn.hidden_usage = turn.hidden_usage, None
+        details = {"reason": reason} if reason else {"error": error} if error else {}
+        self._end_response(turn.response_id, turn.created, status, details, usage)
+
+    def _end_response(
+        self, response_id: str, created: bytes, status: str, details: dict[str, Any], usage: Usage | None = None
+    ) -> None:
+        """Ends what is open of a response, and the response: ``details`` go with its status."""
+        output = []
+        for event in self._open_items.wind_down(response_id):
+            if event["type"] == "response.output_item.done":
+                output.append(event["item"])
+            self._outlet.to_client(encode({**event, "event_id": self._outlet.new_event_id()}))
+        done = done_from(decode_object(created), self._outlet.new_event_id(), status, details, output, usage)
+        self._outlet.to_client(done)
 
     # Small things
 
@@ -482,34 +689,9 @@ class Answers:
             self._ended.popitem(last=False)
 
     def _enter(self, state: State) -> None:
-        if state != self._state:
+        if self._state_behind is not None:
+            self._state_behind = state
+        elif state != self._state:
             self._state = state
             if self._avatar_events:
                 self._outlet.announce(AvatarState(state=state))
-
-
-def _sum(first: Usage | None, second: Usage | None) -> Usage | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return first + second
-
-
-def _created_from(event: dict[str, Any], event_id: str) -> bytes:
-    """A ``response.created`` for a response of which only the end was seen."""
-    event["type"], event["event_id"] = "response.created", event_id
-    event["response"] |= {"status": "in_progress", "status_details": None, "output": [], "usage": None}
-    return encode(event)
-
-
-def _usage_event(response_id: str, usage: Usage) -> AvatarUsage:
-    read, written = usage.input_token_details, usage.output_token_details
-    return AvatarUsage(
-        response_id=response_id,
-        input_text_tokens=read.text_tokens,
-        input_audio_tokens=read.audio_tokens,
-        input_image_tokens=read.image_tokens,
-        cached_tokens=read.cached_tokens,
-        output_text_tokens=written.text_tokens,
-        output_audio_tokens=written.audio_tokens,
-        total_tokens=usage.total_tokens,
-    )

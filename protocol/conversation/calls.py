@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.conversation.actions import Called, Ignored, Record, RunTool, ToolResult
+from protocol.conversation.actions import Called, Ignored, Record, RunTool, SetDeadline, ToolResult
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.turns import Turn
 from protocol.conversation.visibility import HiddenItems
 from protocol.realtime.items import Item
 from protocol.realtime.response import Response
+
+# The deadline of each call: this and its call id.
+TOOL_DEADLINE = "tool:"
+# What the model is told of a tool that gave no result at all.
+NO_RESULT = ToolResult('{"error":"The tool did not answer. Say so, and go on.","unavailable":true}')
 
 
 @dataclass(slots=True)
@@ -26,13 +31,16 @@ class ServerCall:
 class ServerCalls:
     """Every call of a server tool that was seen in this conversation."""
 
-    __slots__ = ("_calls", "_configuration", "_hidden", "_outlet")
+    __slots__ = ("_calls", "_configuration", "_hidden", "_outlet", "_tool_s", "_untold")
 
-    def __init__(self, outlet: Outlet, configuration: Configuration, hidden: HiddenItems) -> None:
+    def __init__(self, outlet: Outlet, configuration: Configuration, hidden: HiddenItems, tool_s: float) -> None:
         self._outlet = outlet
         self._configuration = configuration
         self._hidden = hidden
+        self._tool_s = tool_s
         self._calls: dict[str, ServerCall] = {}
+        # Calls whose results wait for a connection.
+        self._untold: list[ServerCall] = []
 
     def __contains__(self, call_id: object) -> bool:
         return call_id in self._calls
@@ -67,6 +75,12 @@ class ServerCalls:
         self._outlet.do(RunTool(call_id, item.name or "", item.arguments or ""))
         return True
 
+    def started(self, call_id: str) -> None:
+        """A call had its turn and runs: from now on its result is waited for."""
+        call = self._calls.get(call_id)
+        if call is not None and not call.answered:
+            self._outlet.do(SetDeadline(TOOL_DEADLINE + call_id, self._outlet.now + self._tool_s))
+
     def lose(self, item: Item) -> None:
         """A call that is not run: it is cut short, or nobody waits for its result."""
         call_id = item.call_id or ""
@@ -86,9 +100,15 @@ class ServerCalls:
     def lose_unanswered(self) -> None:
         """The session ends: results that are still to come reach nobody."""
         for call in self._calls.values():
-            if not call.answered:
+            if not call.answered or call in self._untold:
                 call.answered = True
                 self._outlet.do(Record(Called(call.call_id, call.name, "lost")))
+
+    def told(self) -> None:
+        """There is a connection: the results that waited for one are told."""
+        for call in self._untold:
+            self._outlet.do(Record(Called(call.call_id, call.name, "answered")))
+        self._untold.clear()
 
     def answer(self, call_id: str, result: ToolResult) -> Turn | None:
         """Tells the service a call's result. Returns the turn that asked; None if the call needs no answer any more."""
@@ -97,6 +117,7 @@ class ServerCalls:
             self._outlet.do(Ignored("tool", "result", "the call is unknown or already answered"))
             return None
         call.answered = True
+        self._outlet.do(SetDeadline(TOOL_DEADLINE + call_id, None))
         item_id = self._outlet.new_item_id()
         if not self._configuration.show_tools:
             self._hidden.hide(item_id)
@@ -109,7 +130,9 @@ class ServerCalls:
             # Right behind its call, whatever was said meanwhile: the pair stays together when old items are dropped.
             create["previous_item_id"] = call.item_id
         self._outlet.send_event(create)
-        self._outlet.do(Record(Called(call_id, call.name, "answered")))
+        self._untold.append(call)
+        if self._outlet.is_open:
+            self.told()
         # The call is remembered as long as the session lives, its turn need not be.
         turn, call.turn = call.turn, None
         turn.pending.discard(call_id)

@@ -32,6 +32,11 @@ class Configuration:
         show_tools: the client asked to see server tools (``?extensions=tools``).
         output_bytes_per_ms, input_bytes_per_ms: bytes of a millisecond of audio, in the effective formats.
         interrupts: speech of the user interrupts the assistant in the effective session.
+        takes_turns: the service ends the user's turns by itself (server or semantic VAD).
+        answers_speech: and answers them without being asked.
+        transcribes: the user's speech is transcribed.
+        instructions: the effective instructions.
+        version: counts the client's changes.
         forces_tools: the effective ``tool_choice`` makes every response call a tool.
         own_tools_of_client: the client's tools in the effective session.
     """
@@ -43,9 +48,19 @@ class Configuration:
     output_bytes_per_ms: int = 48
     input_bytes_per_ms: int = 48
     interrupts: bool = True
+    takes_turns: bool = True
+    answers_speech: bool = True
+    transcribes: bool = False
+    instructions: str = ""
+    version: int = 0
     forces_tools: bool = False
     own_tools_of_client: list[Any] = field(default_factory=list)
     _tool_names: frozenset[str] = field(init=False)
+    # What the client changed and the service confirmed; and what it has not answered yet, by event id.
+    _confirmed: dict[str, Any] = field(default_factory=dict)
+    _unconfirmed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # The service's own name of the session, as the client first saw it.
+    _session_id: str | None = None
 
     def __post_init__(self) -> None:
         self._tool_names = frozenset(str(tool["name"]) for tool in self.server_tools)
@@ -55,8 +70,23 @@ class Configuration:
         return tool_name in self._tool_names
 
     def opening_session(self) -> dict[str, Any]:
-        """The session object of the first ``session.update`` on a new upstream connection."""
-        return {**copy.deepcopy(self.base), "tools": list(self.server_tools)}
+        """The session object of the first ``session.update`` on a new connection, with what the client made of it."""
+        opening = {**copy.deepcopy(self.base), "tools": list(self.server_tools)}
+        return _merged(opening, self._confirmed)
+
+    def asked(self, event_id: str, session: dict[str, Any]) -> None:
+        """The service is asked for this update; whether it holds will be known by its answer."""
+        self._unconfirmed[event_id] = session
+
+    def confirmed(self) -> None:
+        """The service did what it was asked first."""
+        if self._unconfirmed:
+            self._confirmed = _merged(self._confirmed, self._unconfirmed.pop(next(iter(self._unconfirmed))))
+            self.version += 1
+
+    def refused(self, event_id: str | None) -> None:
+        """The service refused an update: wholesale, as it does."""
+        self._unconfirmed.pop(event_id or "", None)
 
     def admit_update(self, session: dict[str, Any]) -> dict[str, Any]:
         """The client's session object without what it may not set, and with the server's tools kept in its list."""
@@ -87,12 +117,19 @@ class Configuration:
         self.output_bytes_per_ms = _bytes_per_ms(sink.get("format"))
         detection = source.get("turn_detection")
         self.interrupts = isinstance(detection, dict) and detection.get("interrupt_response") is not False
+        self.takes_turns = isinstance(detection, dict)
+        self.answers_speech = isinstance(detection, dict) and detection.get("create_response") is not False
+        self.transcribes = isinstance(source.get("transcription"), dict)
+        self.instructions = str(session.get("instructions") or "")
         self.forces_tools = session.get("tool_choice", "auto") not in ("auto", "none")
         tools = session.get("tools")
         self.own_tools_of_client = self.client_tools(tools) if isinstance(tools, list) else []
 
     def shown(self, session: dict[str, Any]) -> dict[str, Any]:
-        """An effective session as the client may see it."""
+        """An effective session as the client may see it: one session, by whatever connections it is held."""
+        if "id" in session:
+            self._session_id = self._session_id or session["id"]
+            session = {**session, "id": self._session_id}
         if session.get("include") == [INCLUDE_VISEMES]:
             # Asked for by us; what the client gets of it are events of our own.
             session = {**session, "include": None}
@@ -113,6 +150,22 @@ def _only(value: dict[str, Any], paths: frozenset[str], prefix: str = "") -> dic
         elif isinstance(inner, dict) and (below := _only(inner, paths, path + ".")):
             kept[key] = below
     return kept
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """``new`` over ``old`` as the service merges: key by key, but an object of another ``type`` replaces the old."""
+    merged = dict(old)
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict) and _same_type(before, value):
+            merged[key] = _merged(before, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _same_type(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return bool(new.get("type", old.get("type")) == old.get("type"))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

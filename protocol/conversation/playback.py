@@ -28,15 +28,20 @@ class SpokenItem:
 class Playback:
     """The ledger of sent and heard speech of one client."""
 
-    __slots__ = ("_items", "_playhead_at", "current")
+    __slots__ = ("_items", "_paused_at", "_playhead_at", "current")
 
     def __init__(self) -> None:
         self._items: OrderedDict[str, SpokenItem] = OrderedDict()
         self._playhead_at = 0.0
+        # The client was lost then; until it is back nothing more is heard.
+        self._paused_at: float | None = None
         self.current: SpokenItem | None = None
 
-    def sent(self, item_id: str, content_index: int, audio_ms: float, now: float) -> bool:
-        """Counts a piece of audio about to be sent; False if nobody must hear it any more, for it was cut off."""
+    def sent(self, item_id: str, content_index: int, audio_ms: float, now: float) -> float | None:
+        """Counts a piece of audio about to be sent. Returns where it ends in its item, in milliseconds; None if nobody
+
+        must hear it any more, for the item was cut off.
+        """
         item = self._items.get(item_id)
         if item is None:
             # An item's sound begins when the sound before it has been played.
@@ -45,27 +50,73 @@ class Playback:
             while len(self._items) > _ITEMS_KEPT:
                 self._items.popitem(last=False)
         if item.truncated:
-            return False
+            return None
         item.sent_ms += audio_ms
         self._playhead_at = max(self._playhead_at, now) + audio_ms / 1000
         self.current = item
-        return True
+        return item.sent_ms
 
-    def acknowledge(self, item_id: str, played_ms: float) -> bool:
+    @property
+    def current_id(self) -> str | None:
+        """The item whose sound was sent last."""
+        return self.current.item_id if self.current is not None else None
+
+    def is_wanted(self, item_id: str, end_ms: float) -> bool:
+        """Whether sound that ends at ``end_ms`` of an item is still to be heard by a client that has not got it."""
+        item = self._items.get(item_id)
+        return item is not None and not item.truncated and end_ms > (item.acknowledged_ms or 0.0)
+
+    def heard_ms(self, item: SpokenItem, now: float) -> float:
+        """How much of an item was heard by now."""
+        return item.heard_ms(self._present(now))
+
+    def sent_ms(self, item_id: str) -> float:
+        """How much of an item was sent."""
+        item = self._items.get(item_id)
+        return item.sent_ms if item is not None else 0.0
+
+    def pause(self, now: float) -> None:
+        """The client was lost: nothing more is heard until it is back."""
+        if self._paused_at is None:
+            self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """The client is back, and what it had not heard is heard from now on."""
+        if self._paused_at is None:
+            return
+        paused_at, self._paused_at = self._paused_at, None
+        self._playhead_at = now
+        for item in self._items.values():
+            heard_ms = item.heard_ms(paused_at)
+            if item.truncated or heard_ms >= item.sent_ms:
+                continue
+            item.first_sent_at = self._playhead_at - heard_ms / 1000
+            self._playhead_at += (item.sent_ms - heard_ms) / 1000
+
+    def heard_out_at(self, now: float) -> float:
+        """When all that was sent will have been heard; not later than now if it has been."""
+        return now + sum(item.sent_ms - item.heard_ms(self._present(now)) for item in self.unheard(now)) / 1000
+
+    def _present(self, now: float) -> float:
+        return now if self._paused_at is None else min(now, self._paused_at)
+
+    def acknowledge(self, item_id: str, played_ms: float) -> float | None:
         """Takes a client's word for what was heard: never less than before, never more than was sent.
 
-        Returns False for an item that was not spoken here, or so long ago that it is forgotten.
+        Returns what is believed, in milliseconds; None for an item that was not spoken here, or so long ago that it is
+        forgotten.
         """
         item = self._items.get(item_id)
         if item is None:
-            return False
+            return None
         if not item.truncated:
             item.acknowledged_ms = max(item.acknowledged_ms or 0.0, min(played_ms, item.sent_ms))
-        return True
+        return item.acknowledged_ms or 0.0
 
     def unheard(self, now: float) -> list[SpokenItem]:
         """What was sent and not heard to its end: the item being heard and those that wait behind it, in order."""
         items: list[SpokenItem] = []
+        now = self._present(now)
         for item in reversed(self._items.values()):
             if item.truncated:
                 break

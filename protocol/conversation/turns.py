@@ -33,6 +33,8 @@ class Turn:
         interrupted: the user began to speak while the response was generated.
         superseded: the user or the client went on to something else; no follow-up is asked for.
         client_create: the client's ``response.create`` that waits for our tools' results.
+        items_done: items of the current response that the client saw end.
+        breaks: how often this answer has been broken off by a lost connection.
         client_called: the response also called the client's tools, so the client asks for what follows.
     """
 
@@ -50,6 +52,8 @@ class Turn:
     interrupted: bool = False
     superseded: bool = False
     client_called: bool = False
+    items_done: int = 0
+    breaks: int = 0
     client_create: dict[str, Any] | None = None
 
     @property

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.endings import EndReason
+from protocol.endings import EndReason, Reconnect
 from server.cli.terminal import one_line
 from server.transport.errors import ConnectFailed, ConnectionLost, HandshakeRefused
 
@@ -90,9 +90,28 @@ def connection_lost(loss: ConnectionLost, url: str) -> str:
     """The conversation is over; ``url`` is shown as it is."""
     if loss.code is None or loss.by == "network":
         return f"The connection to {url} broke: {one_line(loss.reason) or 'nobody said why'}."
-    text = next((reason.text for reason in EndReason if loss.code in _codes(reason)), "")
+    reason = _reason(loss)
+    text = reason.text if reason is not None else ""
     said = one_line(text or loss.reason or "It did not say why").rstrip(".")
     return f"The server ended the conversation ({loss.code}): {said}. {_CLOSE_ADVICE.get(loss.code, '')}".rstrip()
+
+
+def may_resume(loss: ConnectionLost) -> bool:
+    """Whether the conversation may go on by another connection."""
+    reason = _reason(loss)
+    return loss.code is None or loss.by == "network" or (reason is not None and reason.reconnect is Reconnect.RESUME)
+
+
+def must_begin_anew(loss: ConnectionLost) -> bool:
+    """Whether the server knows nothing of the conversation any more."""
+    reason = _reason(loss)
+    return reason is not None and reason.reconnect is Reconnect.ANEW
+
+
+def _reason(loss: ConnectionLost) -> EndReason | None:
+    reasons = [reason for reason in EndReason if loss.code in _codes(reason)]
+    # Several share a code; the server's words tell them apart.
+    return next((reason for reason in reasons if reason.text == loss.reason), reasons[0] if reasons else None)
 
 
 def _codes(reason: EndReason) -> tuple[int, int]:

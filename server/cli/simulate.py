@@ -41,11 +41,11 @@ a script of faults (TOML, or JSON with the same keys):
   nth = 3                                # its third one; 0 is every one
   do = "drop"                            # delay, stall, drop, reset, close, http,
                                          # error, malformed, unknown, duplicate,
-                                         # server_error, content_filter, slow, ...
+                                         # swap, late, mute, no_response, expire, ...
 
 examples:
   liveavatar simulate
-  liveavatar simulate --port 9100 --key test-key --session-seconds 60
+  liveavatar simulate --port 9100 --key test-key --max-duration 60
   liveavatar simulate --faults drops.toml --seed 7
 """
 
@@ -91,7 +91,17 @@ def add(commands: "Commands") -> None:
         "--pace", type=not_negative, metavar="X", help="sound is sent X times faster than speech; 0 at once (default)"
     )
     how.add_argument("--think-ms", type=whole_number(0), metavar="MS", help="time before an answer begins (default 0)")
-    how.add_argument("--session-seconds", type=seconds, metavar="S", help="longest session (default 1800)")
+    # The second name is the older one.
+    how.add_argument(
+        "--max-duration",
+        "--session-seconds",
+        type=seconds,
+        metavar="SECONDS",
+        help="longest session (default as the service's: azure 1800, openai 3600)",
+    )
+    how.add_argument(
+        "--context-tokens", type=whole_number(1), metavar="N", help="how much of a conversation an answer can see"
+    )
     how.add_argument("--token-limit", type=whole_number(1), metavar="N", help="tokens per minute that it reports")
     how.add_argument("--seed", type=int, metavar="N", help="makes ids repeatable")
     wrong = parser.add_argument_group("what goes wrong")
@@ -131,13 +141,14 @@ def simulator_settings(args: argparse.Namespace) -> "SimulatorSettings":
         "service": args.service,
         "api_key": args.key,
         "models": tuple(args.model) or None,
-        "session_seconds": args.session_seconds,
+        "session_seconds": args.max_duration,
         "pace": args.pace,
         "think_ms": args.think_ms,
         "voice": args.session_voice,
         "engine": args.voice,
         "seed": args.seed,
         "max_connections": args.max_connections,
+        "context_tokens": args.context_tokens,
         "token_limit": args.token_limit,
         "ping_seconds": args.ping_seconds,
         "send_seconds": args.send_seconds,

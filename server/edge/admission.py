@@ -118,9 +118,13 @@ class Admission:
                 show_tools="tools" in extensions,
                 settable=None if self._policy.needs_credential else BROWSER_FIELDS,
                 endpoint=request.path,
+                resumable=True,
             )
             client = ClientSocket(websocket, openai=False)
-            await self._registry.serve(client, wanted, resume_refused=bool(init.resume))
+            if init.resume:
+                await self._registry.resume(client, init.resume, wanted.kb_id)
+            else:
+                await self._registry.serve(client, wanted)
         except ConnectionLost:
             _log.debug("client left before its session began", peer=str(request.peer))
         except LiveAvatarError as fault:

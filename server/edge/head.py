@@ -143,6 +143,9 @@ def _parse(raw: bytes, rest: bytes) -> RequestHead:
 
 def _judge(head: RequestHead) -> None:
     headers = head.headers
+    if head.method == "CONNECT":
+        # For the parsers a 2xx to it begins a tunnel, and the application's body behind it is an error of its own.
+        raise _refused(501, "not_implemented", "There is no tunnel here.")
     if "transfer-encoding" in headers and "content-length" in headers:
         raise _refused(400, "malformed_request", "The length of the body is given twice.")
     if head.is_upgrade:

@@ -64,8 +64,11 @@ class Link(Protocol):
         """What it connects to."""
         ...
 
-    async def connect(self) -> UpstreamConnection:
-        """A new connection; raises ``UpstreamFault`` when there is none to be had."""
+    async def connect(self, *, timeout_s: float | None = None, patient: bool = False) -> UpstreamConnection:
+        """A new connection; raises ``UpstreamFault`` when there is none to be had.
+
+        ``timeout_s`` is for all tries together, None leaves it to the link; ``patient``: it tries all that time.
+        """
         ...
 
 
@@ -79,6 +82,7 @@ class SessionRequest:
         show_tools: it wants to see server tools at work.
         settable: dotted paths of the session it may set; None is everything but server tools.
         endpoint: the path it came by, for logs.
+        resumable: should its connection be lost, it may come back.
     """
 
     kb_id: str | None
@@ -86,6 +90,7 @@ class SessionRequest:
     show_tools: bool
     settable: frozenset[str] | None
     endpoint: str
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,30 @@
 """The registry owns every session: it opens them, counts them, and ends them together. It lets nobody in or out."""
 
+import dataclasses
 import itertools
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 import trio
 
-from protocol.avatar.events import AvatarSession
+from protocol.avatar.events import AvatarSession, Resume
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.limits import Limits
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
-from protocol.errors import InternalFault
-from protocol.realtime.base import UNSET
+from protocol.errors import ClientFault, InternalFault
 from protocol.realtime.session import INCLUDE_VISEMES
 from server.session.base import ClientConnection, Furnishing, Link, SessionRequest
+from server.session.resumption import ResumeTokens
 from server.session.session import Session
+
+_log = structlog.get_logger("liveavatar.session")
+
+# "At least 128 bit" (OWASP ASVS 7.2.3).
+_TOKEN_BYTES = 24
 
 # Seconds to wait before trying again when there is no room: about as long as a short conversation's turn.
 _RETRY_WHEN_FULL_S = 10.0
@@ -30,6 +39,9 @@ class SessionRegistry:
         link: makes a session's way to the Realtime service.
         max_sessions: how many may live at once.
         tools_at_once: tool calls of one session that may run side by side.
+        limits: how long a conversation waits for what; resuming and prompts are for those who asked for them.
+        wall: the time of day, in Unix seconds.
+        new_secret: a random text of so many bytes, not to be guessed.
         visemes: the service sends mouth positions where it is asked to; avatar clients get them.
         transcription_model: asks the service for transcripts of the user's speech; None does not.
     """
@@ -42,8 +54,11 @@ class SessionRegistry:
         link: Callable[[], Link],
         max_sessions: int,
         tools_at_once: int,
+        limits: Limits | None = None,
         transcription_model: str | None = None,
         visemes: bool = False,
+        wall: Callable[[], float] = time.time,
+        new_secret: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self._nursery = nursery
         self._furnish = furnish
@@ -52,6 +67,9 @@ class SessionRegistry:
         self._tools_at_once = tools_at_once
         self._transcription_model = transcription_model
         self._visemes = visemes
+        self._limits = limits or Limits()
+        self._wall = wall
+        self._new_secret = new_secret
         self._sessions: dict[str, Session] = {}
         self._opening = 0
         self._stopping: tuple[EndReason, str] | None = None
@@ -59,7 +77,7 @@ class SessionRegistry:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    async def serve(self, client: ClientConnection, request: SessionRequest, *, resume_refused: bool = False) -> None:
+    async def serve(self, client: ClientConnection, request: SessionRequest) -> None:
         """Opens a session for a client and stays until the client is detached.
 
         Raises:
@@ -81,14 +99,33 @@ class SessionRegistry:
             self._opening -= 1
         self.check_open()
         session = self._make(request, furnishing)
-        hello = _hello(session.session_id, furnishing, resume_refused) if request.avatar_events else None
         self._sessions[session.session_id] = session
+        attached = False
         try:
             await self._open(session)
-            await session.attach(client, hello)
+            attached = True
+            await session.attach(client)
         finally:
-            # A session that nobody is attached to has nobody to speak to.
-            session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
+            if not attached:
+                # A session that nobody was ever attached to has nobody to come back.
+                session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
+
+    async def resume(self, client: ClientConnection, resume: Resume, kb_id: str | None) -> None:
+        """Gives a client its session back and stays until it is detached.
+
+        Raises:
+            LiveAvatarError: there is no such session any more, or its token is another: which of them is not told.
+        """
+        self.check_open()
+        session = self._sessions.get(resume.session_id)
+        if session is None or not session.may_resume(resume) or kb_id not in (None, session.kb_id):
+            _log.info("resume refused", session_id=resume.session_id[:64], known=session is not None)
+            raise ClientFault(
+                "There is no such session to resume: it is over, or the token is not its own. Begin a new one.",
+                code="resume_refused",
+                reason=EndReason.OVER,
+            )
+        await session.resume(client, resume)
 
     def check_open(self) -> None:
         """Raises ``InternalFault`` after ``stop``."""
@@ -110,9 +147,11 @@ class SessionRegistry:
             self._sessions.pop(session.session_id, None)
 
     def _make(self, request: SessionRequest, furnishing: Furnishing) -> Session:
-        session_id = f"sess_la_{secrets.token_hex(12)}"
+        session_id = f"sess_la_{self._new_secret(12)}"
         # Unique and not to be guessed by the random part; cheap by the counter.
-        prefix, numbers = secrets.token_hex(6), itertools.count()
+        prefix, numbers = self._new_secret(6), itertools.count()
+        limits = self._limits_of(request)
+        resumable = limits.resume_s > 0
         configuration = Configuration(
             base=self._opening_session(furnishing, request),
             server_tools=furnishing.tools.definitions,
@@ -120,15 +159,37 @@ class SessionRegistry:
             show_tools=request.show_tools,
         )
         conversation = Conversation(
-            configuration, avatar_events=request.avatar_events, new_id=lambda: f"{prefix}{next(numbers):x}"
+            configuration,
+            avatar_events=request.avatar_events,
+            new_id=lambda: f"{prefix}{next(numbers):x}",
+            limits=limits,
         )
         return Session(
             session_id,
             conversation,
             self._link(),
             furnishing.tools,
+            kb_id=furnishing.kb_id,
             tools_at_once=self._tools_at_once,
+            hello=self._hello(session_id, furnishing, limits) if request.avatar_events else None,
+            tokens=ResumeTokens(lambda: self._new_secret(_TOKEN_BYTES)) if resumable else None,
+            wall=self._wall,
             log_fields={"kb_id": furnishing.kb_id, "endpoint": request.endpoint},
+        )
+
+    def _limits_of(self, request: SessionRequest) -> Limits:
+        """Clients of the services' own protocol cannot resume, and are not spoken to without being asked."""
+        resume_s = self._limits.resume_s if request.resumable else 0.0
+        idle_prompt_s = self._limits.idle_prompt_s if request.avatar_events else 0.0
+        return dataclasses.replace(self._limits, resume_s=resume_s, idle_prompt_s=idle_prompt_s)
+
+    def _hello(self, session_id: str, furnishing: Furnishing, limits: Limits) -> AvatarSession:
+        return AvatarSession(
+            session_id=session_id,
+            kb_id=furnishing.kb_id,
+            profile=furnishing.profile,
+            resume_window_s=limits.resume_s,
+            expires_at=int(self._wall() + limits.duration_s) if limits.duration_s else None,
         )
 
     def _opening_session(self, furnishing: Furnishing, request: SessionRequest) -> dict[str, Any]:
@@ -144,13 +205,14 @@ class SessionRegistry:
             session["include"] = [INCLUDE_VISEMES]
         return session
 
+    def drain(self, reason: EndReason, message: str, within_s: float) -> None:
+        """Opens no session from now on. Those there are may finish what is being said, within so many seconds."""
+        self._stopping = (reason, message)
+        for session in list(self._sessions.values()):
+            session.drain(reason, message, within_s)
+
     def stop(self, reason: EndReason, message: str) -> None:
         """Ends every session, and opens none from now on. Clients are told the reason."""
         self._stopping = (reason, message)
         for session in list(self._sessions.values()):
             session.end(reason, message)
-
-
-def _hello(session_id: str, furnishing: Furnishing, resume_refused: bool) -> AvatarSession:
-    recovered = False if resume_refused else UNSET
-    return AvatarSession(session_id=session_id, kb_id=furnishing.kb_id, profile=furnishing.profile, recovered=recovered)

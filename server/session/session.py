@@ -8,14 +8,17 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
+import msgspec
 import structlog
 import trio
 
-from protocol.avatar.events import AvatarSession
+from protocol.avatar.events import AvatarSession, Resume
 from protocol.conversation.actions import (
     Action,
     Charge,
     Close,
+    Connect,
+    Disconnect,
     Ignored,
     PurgeAudio,
     Record,
@@ -28,12 +31,17 @@ from protocol.conversation.actions import (
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
 from protocol.errors import InternalFault, UpstreamFault
+from protocol.realtime.codec import encode
+from protocol.realtime.server_events import Error, ErrorDetail
 from protocol.realtime.usage import Usage
 from server.session.base import ClientConnection, ClientGone, Link
+from server.session.resumption import ResumeTokens
 from server.tools.base import ToolBox
 from server.upstream.base import UpstreamConnection
 
 _log = structlog.get_logger("liveavatar.session")
+
+_SUPERSEDED_ID = "event_la_superseded"
 
 # Tool calls of one session that may wait for a free place; a model that asks for more is told that it is too much.
 TOOL_CALLS_WAITING = 32
@@ -46,6 +54,9 @@ class Session:
         link: the way to the service.
         tools: the tools, bound to the session's own knowledge base.
         tools_at_once: how many calls may run side by side.
+        hello: what an avatar client is greeted with; None for clients that would not understand it.
+        tokens: by which a client that was cut off comes back; None for one that cannot.
+        wall: the time of day in Unix seconds.
     """
 
     def __init__(
@@ -55,10 +66,15 @@ class Session:
         link: Link,
         tools: ToolBox,
         *,
+        kb_id: str,
         tools_at_once: int,
+        hello: AvatarSession | None,
+        tokens: ResumeTokens | None,
+        wall: Callable[[], float],
         log_fields: dict[str, str],
     ) -> None:
         self.session_id = session_id
+        self.kb_id = kb_id
         self.ending: EndReason | None = None
         self._message = ""
         self._conversation = conversation
@@ -66,8 +82,13 @@ class Session:
         self._tools = tools
         self._tool_places = trio.Semaphore(tools_at_once)
         self._ask_for_tool, self._tool_calls = trio.open_memory_channel[RunTool](TOOL_CALLS_WAITING)
+        self._hello = hello
+        self._tokens = tokens
+        self._wall = wall
         self._client: ClientConnection | None = None
-        self._upstream: UpstreamConnection | None = None
+        self._client_scope = trio.CancelScope()
+        self._upstreams: dict[int, UpstreamConnection] = {}
+        self._upstream_scopes: dict[int, trio.CancelScope] = {}
         self._connections: trio.Nursery | None = None
         self._tasks: trio.Nursery | None = None
         self._actions: deque[Action] = deque()
@@ -76,7 +97,7 @@ class Session:
         self._clock_scope = trio.CancelScope()
         self._ended = trio.Event()
         self._usage = Usage()
-        self._counts = {"responses": 0, "tool_calls": 0, "ignored_events": 0}
+        self._counts = {"responses": 0, "tool_calls": 0, "ignored_events": 0, "connections": 0, "resumes": 0}
         self._log = _log.bind(session_id=session_id, **log_fields)
 
     # Life
@@ -94,8 +115,9 @@ class Session:
             async with trio.open_nursery() as self._connections:
                 try:
                     async with trio.open_nursery() as self._tasks:
-                        for task in (self._azure_reader, self._tool_executor, self._clock):
+                        for task in (self._tool_executor, self._clock):
                             self._tasks.start_soon(self._vital, task)
+                        self._perform(self._conversation.on_start(trio.current_time()))
                         if self.ending is not None:  # it was ended before it began
                             self._tasks.cancel_scope.cancel()
                         task_status.started()
@@ -133,27 +155,83 @@ class Session:
         if self.ending is None:
             self._close(EndReason.INTERNAL, message)
 
-    async def attach(self, client: ClientConnection, hello: AvatarSession | None) -> None:
-        """Connects a client; returns when it is detached: its connection is lost, or the session has ended.
+    async def attach(self, client: ClientConnection) -> None:
+        """Connects a client; returns when it is detached: its connection is lost, or another took its place, or the
 
-        ``hello`` is the first event of an avatar client. The caller keeps the connection alive, and closes it after.
+        session has ended. The caller keeps the connection alive, and closes it after. Cancelled, it detaches it.
 
         Raises:
             InternalFault: the session has ended already, for the reason it names; the client was told nothing.
         """
+        self._check_alive()
+        hello = self._hello
+        if hello is not None and self._tokens is not None:
+            hello.resume_token = self._tokens.present
+        await self._serve(client, lambda now: self._conversation.on_attached(hello, now))
+
+    def may_resume(self, resume: Resume) -> bool:
+        """Whether a client may come back to this session with this token now."""
+        return self._tokens is not None and self.ending is None and self._tokens.accepts(resume.token)
+
+    async def resume(self, client: ClientConnection, resume: Resume) -> None:
+        """Connects a client that was cut off, after ``may_resume``; an older connection of it is closed.
+
+        Returns and raises as ``attach`` does.
+        """
+        self._check_alive()
+        if self._tokens is None or self._hello is None:
+            raise AssertionError("who may resume has a token and was greeted")
+        self._counts["resumes"] += 1
+        self._log.info("client resumed")
+        hello = msgspec.structs.replace(self._hello, resume_token=self._tokens.renew(resume.token))
+        last_event_id = resume.last_event_id or None
+        await self._serve(client, lambda now: self._conversation.on_resumed(hello, last_event_id, now))
+
+    def _check_alive(self) -> None:
         if self._tasks is None or self.ending is not None:
             reason = self.ending or EndReason.OVER
             raise InternalFault(self._message or reason.text, code=reason.label, reason=reason)
-        self._client = client
-        self._perform(self._conversation.on_attached(hello, trio.current_time()))
+
+    async def _serve(self, client: ClientConnection, attach: Callable[[float], list[Action]]) -> None:
+        if self._tasks is None:
+            raise AssertionError("a session that is alive has its tasks")
+        self._supersede()
+        self._client, self._client_scope = client, trio.CancelScope()
         detached = trio.Event()
-        self._tasks.start_soon(self._guarded, self._client_reader, client, detached)
-        await detached.wait()
+        self._tasks.start_soon(self._guarded, self._client_reader, client, self._client_scope, detached)
+        self._perform(attach(trio.current_time()))
+        try:
+            await detached.wait()
+        finally:
+            self._detach(client, EndReason.CLIENT_LOST, "The client's connection was lost.")
+
+    def _supersede(self) -> None:
+        """A newer connection is there: the older one is told, and nothing it says counts any more."""
+        older, self._client = self._client, None
+        if older is not None:
+            reason = EndReason.SUPERSEDED
+            detail = ErrorDetail(type="invalid_request_error", code=reason.label, message=reason.text)
+            older.send(encode(Error(event_id=_SUPERSEDED_ID, error=detail)))
+            older.close(reason, reason.text)
+        self._client_scope.cancel()
+
+    def _detach(self, client: ClientConnection, reason: EndReason, message: str) -> None:
+        if self._client is client:
+            self._client = None
+            self._client_scope.cancel()
+            if self.ending is None:
+                self._log.info("client detached", reason=reason.label, detail=message)
+                self._perform(self._conversation.on_detached(reason, message, trio.current_time()))
 
     def end(self, reason: EndReason, message: str) -> None:
         """Ends the session: the client is told why, then all its tasks are cancelled. The first reason counts."""
         if self.ending is None:
             self._perform(self._conversation.on_end(reason, message, trio.current_time()))
+
+    def drain(self, reason: EndReason, message: str, within_s: float) -> None:
+        """Ends the session when what is being said is over, at latest after ``within_s`` seconds; tells the client."""
+        if self.ending is None:
+            self._perform(self._conversation.on_drain(reason, message, within_s, trio.current_time()))
 
     async def wait_ended(self) -> None:
         """Returns when nothing of the session runs any more."""
@@ -173,50 +251,68 @@ class Session:
 
     # The three tasks, and the clock
 
-    async def _client_reader(self, client: ClientConnection, detached: trio.Event) -> None:
+    async def _client_reader(self, client: ClientConnection, scope: trio.CancelScope, detached: trio.Event) -> None:
         try:
-            while True:
-                message = await client.receive()
-                self._perform(self._conversation.on_client(message.data, trio.current_time(), is_text=message.is_text))
+            with scope:
+                while True:
+                    message = await client.receive()
+                    if self._tokens is not None:
+                        self._tokens.confirm()
+                    now = trio.current_time()
+                    self._perform(self._conversation.on_client(message.data, now, is_text=message.is_text))
         except ClientGone as gone:
-            if self._client is client:
-                self._client = None
-                self.end(gone.reason, gone.message)
+            self._detach(client, gone.reason, gone.message)
         finally:
             detached.set()
 
-    async def _azure_reader(self) -> None:
+    async def _azure_reader(self, number: int, patience_s: float | None) -> None:
+        """One connection to the service, from its opening to its end."""
+        with trio.CancelScope() as scope:
+            self._upstream_scopes[number] = scope
+            try:
+                await self._use_upstream(number, patience_s)
+            finally:
+                del self._upstream_scopes[number]
+
+    async def _use_upstream(self, number: int, patience_s: float | None) -> None:
         try:
-            connection = await self._link.connect()
+            connection = await self._link.connect(timeout_s=patience_s, patient=patience_s is not None)
         except UpstreamFault as fault:
-            self._lose_upstream(fault)
+            self._lose_upstream(number, fault)
             return
         connection.on_audio_dropped = self._audio_dropped
         if self._connections is None:
             raise AssertionError("the session's nurseries are open while its tasks run")
         self._connections.start_soon(self._guarded, connection.run)
-        self._upstream = connection
+        self._counts["connections"] += 1
+        self._upstreams[number] = connection
         try:
             # Guarded here too: the close below may take seconds, and the client must not wait for it.
-            await self._guarded(self._read_upstream, connection)
+            await self._guarded(self._read_upstream, number, connection)
         finally:
-            self._upstream = None
+            del self._upstreams[number]
             await connection.aclose()  # shields itself, within its own deadline
 
-    async def _read_upstream(self, connection: UpstreamConnection) -> None:
-        self._perform(self._conversation.on_upstream_open(trio.current_time()))
+    async def _read_upstream(self, number: int, connection: UpstreamConnection) -> None:
+        now = trio.current_time()
+        self._perform(self._conversation.on_upstream_open(number, now, wall=self._wall()))
         try:
             while True:
                 frame = await connection.receive()
-                self._perform(self._conversation.on_upstream(frame, trio.current_time()))
+                self._perform(self._conversation.on_upstream(number, frame, trio.current_time()))
         except UpstreamFault as fault:
-            self._lose_upstream(fault)
+            self._lose_upstream(number, fault)
 
-    def _lose_upstream(self, fault: UpstreamFault) -> None:
-        self._log.warning("upstream lost", error=fault.message, code=fault.code)
+    def _lose_upstream(self, number: int, fault: UpstreamFault) -> None:
+        self._log.warning("upstream lost", connection=number, error=fault.message, code=fault.code)
         self._perform(
             self._conversation.on_upstream_lost(
-                fault.reason, fault.message, trio.current_time(), retry_after_s=fault.retry_after_s
+                number,
+                fault.reason,
+                fault.message,
+                trio.current_time(),
+                retryable=fault.retryable,
+                retry_after_s=fault.retry_after_s,
             )
         )
 
@@ -232,6 +328,7 @@ class Session:
 
     async def _run_tool(self, call: RunTool) -> None:
         started_at = trio.current_time()
+        self._perform(self._conversation.on_tool_started(call.call_id, started_at))
         try:
             result = await self._tools.run(call.name, call.arguments)
         finally:
@@ -269,9 +366,8 @@ class Session:
             case ToClient(frame, item_id, audio_ms):
                 if self._client is not None:
                     self._client.send(frame, item_id=item_id, audio_ms=audio_ms)
-            case ToUpstream(frame, audio_ms):
-                if self._upstream is not None:
-                    self._upstream.send(frame, audio_ms=audio_ms)
+            case ToUpstream() | Connect() | Disconnect():
+                self._do_upstream(action)
             case PurgeAudio(item_id):
                 if self._client is not None:
                     self._client.purge(item_id)
@@ -279,6 +375,25 @@ class Session:
                 self._ask_tool(action)
             case SetDeadline(name, at):
                 self._set_deadline(name, at)
+            case Close(reason, message):
+                self._close(reason, message)
+            case Charge() | Record() | Ignored():
+                self._note(action)
+
+    def _do_upstream(self, action: ToUpstream | Connect | Disconnect) -> None:
+        match action:
+            case ToUpstream(frame, audio_ms, number):
+                if (upstream := self._upstreams.get(number)) is not None:
+                    upstream.send(frame, audio_ms=audio_ms)
+            case Connect(number, patience_s):
+                if self._tasks is not None:
+                    self._tasks.start_soon(self._guarded, self._azure_reader, number, patience_s)
+            case Disconnect(number):
+                if (scope := self._upstream_scopes.get(number)) is not None:
+                    scope.cancel()
+
+    def _note(self, action: Charge | Record | Ignored) -> None:
+        match action:
             case Charge(_, usage, _):
                 self._counts["responses"] += 1
                 if usage is not None:
@@ -288,8 +403,6 @@ class Session:
             case Ignored(side, event_type, why):
                 self._counts["ignored_events"] += 1
                 self._log.debug("event ignored", side=side, event_type=event_type, why=why)
-            case Close(reason, message):
-                self._close(reason, message)
 
     def _ask_tool(self, call: RunTool) -> None:
         self._counts["tool_calls"] += 1

@@ -61,11 +61,11 @@ class Connection:
         self._alarms = Alarms()
         self._writing: dict[str, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
-        trouble = Trouble()
-        expires_at = int(wall_clock() + settings.session_seconds)
+        self._trouble = trouble = Trouble()
+        expires_at = int(wall_clock() + settings.longest_seconds)
         configuration = Configuration(ids("sess"), model, settings.voice, expires_at)
         rate = TokenRate(settings.token_limit, self.now())
-        self.session = Session(configuration, ids, self, Meter(meter), rate, settings.session_seconds)
+        self.session = Session(configuration, ids, self, Meter(meter), rate, settings)
         self._hears = recogniser is not None
         self._hearing = Hearing(recogniser, trouble, self.session.meter, self.session.emit)
         self._generator = Generator(
@@ -84,7 +84,7 @@ class Connection:
         """Serve until either side ends the session."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self.at(self.now() + self._settings.session_seconds, self.session.expire)
+            self.at(self.now() + self._settings.longest_seconds, self.session.expire)
             self.session.open()
             nursery.start_soon(self._send)
             nursery.start_soon(self._alarms.run)
@@ -114,6 +114,10 @@ class Connection:
         """Start writing a response, in a task of its own."""
         scope = self._writing[live.id] = trio.CancelScope()
         self._spawned().start_soon(self._write, live, scope)
+
+    def begins(self) -> bool:
+        """Whether the next response is begun: not while a fault swallows it."""
+        return not self._trouble.takes("unbegun")
 
     def stop(self, live: LiveResponse) -> None:
         """Stop writing it."""
@@ -156,8 +160,12 @@ class Connection:
                     await self._close(outgoing)
                     break
                 following = await self._mishaps.before_sending(outgoing.event_type)
+                if self._mishaps.mute:
+                    continue
+                if await self._mishaps.swapped(following, outgoing.frame):
+                    continue
                 await self._websocket.send_message(outgoing.frame.decode())
-                self._mishaps.after_sending(following, outgoing.frame)
+                self._mishaps.after_sending(following, outgoing)
         except ConnectionClosed:
             if self._wire.too_slow:
                 _log.info("simulator client too slow", seconds=self._settings.send_seconds)
@@ -172,13 +180,15 @@ class Connection:
         seconds = self._settings.ping_seconds or math.inf
         while True:
             await trio.sleep(seconds)
+            await self._mishaps.reading_held()
             # The ping that is cut off by this scope is the connection's last frame.
             with trio.move_on_after(seconds) as scope:
                 try:
                     await self._websocket.ping()
                 except ConnectionClosed:
                     return
-            if scope.cancelled_caught:
+            # A stalled service does not see the pong that it waits for.
+            if scope.cancelled_caught and not self._mishaps.stalled:
                 _log.info("simulator client mute", seconds=seconds)
                 self._wire.reset()
                 self._spawned().cancel_scope.cancel()

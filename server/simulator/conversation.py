@@ -103,11 +103,14 @@ class Conversation:
         """Add an item: at the end, at the front (``after`` is "root") or after the item named; returns the previous id.
 
         Raises:
-            Refusal: the id is taken, ``after`` is unknown, or the conversation is full.
+            Refusal: the id is taken, ``after`` is unknown, it is the output of an unknown call, or the conversation is
+                full.
         """
         if entry.id in self._by_id:
             message = f"Error adding item: an item with ID '{entry.id}' already exists in the conversation."
             raise Refusal("item_create_duplicate_item_id", message, "item.id")
+        if entry.item.type == "function_call_output" and not self._has_call(entry.item.call_id):
+            raise Refusal("invalid_tool_call_id", f"Tool call ID '{entry.item.call_id}' not found in conversation.")
         if after is None:
             index = len(self.entries)
         elif after == "root":
@@ -166,6 +169,12 @@ class Conversation:
         part.transcript = _heard(entry, part.transcript or "", audio_end_ms)
         entry.audio_ms = float(audio_end_ms)
         entry.words = [word for word in entry.words if word[0] < audio_end_ms]
+
+    def _has_call(self, call_id: object) -> bool:
+        # From the end, because an output mostly follows its call.
+        return any(
+            entry.item.type == "function_call" and entry.item.call_id == call_id for entry in reversed(self.entries)
+        )
 
     def _index(self, item_id: str, code: str, param: str, doing: str) -> int:
         entry = self._by_id.get(item_id)

@@ -13,7 +13,8 @@ A script is TOML (``[[faults]]`` tables) or JSON (``{"faults": [...]}`` or a pla
 
 =====================  ===========================================================================================
 delay (ms)             the event is held back; what follows waits behind it
-stall (ms)             as delay, and nothing is read either; without ``ms`` for good
+stall (ms)             as delay, and nothing is read either, pings included; without ``ms`` for good
+mute (ms)              the event and all after it are never sent, and all is read; without ``ms`` for good
 drop / reset           the TCP connection ends with FIN / RST, without a close frame
 close (code, reason)   a WebSocket close
 http                   the handshake is refused with ``status``, and Retry-After if ``retry_after`` (s) is given
@@ -21,6 +22,9 @@ error                  an error event with ``code``, ``message``, ``type``; the 
 malformed              a text frame that is no JSON
 unknown                an event of a type that no protocol version has
 duplicate              the event is sent twice
+swap                   the event is sent after the next one
+late                   the event is sent again after its response's response.done
+no_response (times)    the next responses, asked for or due after speech, are never begun; 0 is always, default 1
 server_error (times)   the next responses fail with ``code`` and ``message``; ``times`` 0 is always, default 1
 content_filter (times) the next responses stop after their first words, incomplete
 transcription_failed   the next ``times`` transcriptions fail
@@ -52,6 +56,7 @@ ACTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     for name, required, optional in (
         ("delay", ("ms",), ()),
         ("stall", (), ("ms",)),
+        ("mute", (), ("ms",)),
         ("drop", (), ()),
         ("reset", (), ()),
         ("close", ("code",), ("reason",)),
@@ -60,6 +65,9 @@ ACTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("malformed", (), ()),
         ("unknown", (), ()),
         ("duplicate", (), ()),
+        ("swap", (), ()),
+        ("late", (), ()),
+        ("no_response", (), ("times",)),
         ("server_error", (), ("times", "code", "message")),
         ("content_filter", (), ("times",)),
         ("transcription_failed", (), ("times",)),
@@ -67,6 +75,12 @@ ACTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("expire", (), ()),
     )
 }
+# What is done with the event itself, once it is sent.
+_OF_AN_EVENT = frozenset({"duplicate", "swap", "late"})
+# Events that name the response they belong to.
+_OF_A_RESPONSE = frozenset(
+    name for name, event in SERVER_EVENTS.items() if "response_id" in event.__struct_fields__ and "delta" in name
+)
 _AT_HANDSHAKE = frozenset({"delay", "stall", "drop", "reset", "http"})
 HTTP_STATUSES = (401, 403, 404, 429, 500, 503)
 _COMMON_KEYS = frozenset({"when", "nth", "connection", "after_ms", "do"})
@@ -153,12 +167,13 @@ def _contradictions(rule: FaultRule) -> Sequence[tuple[str, bool, str]]:
         ("when", not known, f"{rule.when!r} is neither 'handshake' nor the type of an event"),
         ("do", at_handshake and rule.do not in _AT_HANDSHAKE, f"'{rule.do}' cannot happen at the handshake"),
         ("do", not at_handshake and rule.do == "http", "'http' can only happen at the handshake"),
-        ("do", rule.do == "duplicate" and rule.when not in SERVER_EVENTS, "only an event that is sent can be doubled"),
+        ("do", rule.do in _OF_AN_EVENT and rule.when not in SERVER_EVENTS, f"'{rule.do}' needs an event that is sent"),
+        ("when", rule.do == "late" and rule.when not in _OF_A_RESPONSE, "only a delta of a response can come late"),
         ("nth", rule.nth < 0, "must be 0 (every one) or more"),
         ("connection", rule.connection is not None and rule.connection < 1, "is counted from 1"),
         ("after_ms", rule.after_ms < 0, "must not be negative"),
         ("after_ms", at_handshake and rule.after_ms > 0, "at the handshake use 'delay'"),
-        ("after_ms", rule.do == "duplicate" and rule.after_ms > 0, "an event is doubled at once"),
+        ("after_ms", rule.do in _OF_AN_EVENT and rule.after_ms > 0, f"'{rule.do}' has a time of its own"),
         ("ms", rule.ms is not None and rule.ms < 0, "must not be negative"),
         ("status", rule.do == "http" and rule.status not in HTTP_STATUSES, f"must be one of {HTTP_STATUSES}"),
         ("code", rule.do == "close" and not _is_close_code(rule.code), "must be a close code: 1000-1014 or 3000-4999"),
@@ -230,7 +245,7 @@ _RANDOM_MS_MAX = 2_000
 def random_faults(seed: int, count: int = 3, connections: int = 3) -> tuple[FaultRule, ...]:
     """``count`` rules, the same for the same seed, each for one of the first ``connections`` connections.
 
-    Drawn from every action of the script but ``stall`` for good, with delays of at most 2 s.
+    Drawn from every action of the script but ``stall`` and ``mute`` for good, with delays of at most 2 s.
     """
     source = random.Random(seed)  # noqa: S311 - repeatable on purpose
     return fault_rules([_random_rule(source, connections) for _ in range(count)])
@@ -238,10 +253,12 @@ def random_faults(seed: int, count: int = 3, connections: int = 3) -> tuple[Faul
 
 def _random_rule(source: random.Random, connections: int) -> dict[str, Any]:
     do = source.choice(sorted(ACTIONS))
-    sent = [moment for moment in _RANDOM_MOMENTS if moment in SERVER_EVENTS]
+    moments = list(_RANDOM_MOMENTS)
+    if do in _OF_AN_EVENT:
+        moments = [moment for moment in moments if moment in (_OF_A_RESPONSE if do == "late" else SERVER_EVENTS)]
     rule: dict[str, Any] = {
         "do": do,
-        "when": HANDSHAKE if do == "http" else source.choice(sent if do == "duplicate" else _RANDOM_MOMENTS),
+        "when": HANDSHAKE if do == "http" else source.choice(moments),
         "connection": source.randint(1, connections),
     }
     if do != "http":
@@ -249,10 +266,12 @@ def _random_rule(source: random.Random, connections: int) -> dict[str, Any]:
     own: dict[str, dict[str, Any]] = {
         "delay": {"ms": source.randint(1, _RANDOM_MS_MAX)},
         "stall": {"ms": source.randint(1, _RANDOM_MS_MAX)},
+        "mute": {"ms": source.randint(1, _RANDOM_MS_MAX)},
         "close": {"code": source.choice((1000, 1001, 1011, 1012, 1013))},
         "http": {"status": source.choice(HTTP_STATUSES), "retry_after": source.randint(0, 2)},
         "error": {"code": source.choice(("rate_limit_exceeded", "inference_rate_limit_exceeded", "server_error"))},
         "server_error": {"times": source.randint(1, 2)},
+        "no_response": {"times": source.randint(1, 2)},
         "slow": {"factor": float(source.randint(1, 3))},
     }
     return rule | own.get(do, {})

@@ -41,6 +41,7 @@ _PIECE = re.compile(r"\s*\S+|\s+$")
 class Trouble:
     """Faults that last: how the next responses and transcriptions of a session go wrong. -1 is always."""
 
+    unbegun: int = 0
     failing: int = 0
     failure_code: str | None = None
     failure_message: str = FAILURE_MESSAGE

@@ -53,6 +53,13 @@ class Outbox:
         self._bytes += len(frame)
         self._filled.set()
 
+    async def put_behind_next(self, frame: bytes) -> None:
+        """Queue a fault's frame behind the one that comes next; waits for that one."""
+        await self._some()
+        at = 0 if isinstance(self._queue[0], Closing) else 1
+        self._queue.insert(at, Outgoing("", frame))
+        self._bytes += len(frame)
+
     def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
         """Queue the close: behind what waits, or instead of it."""
         if self._closing and not at_once:
@@ -67,9 +74,7 @@ class Outbox:
 
     async def take(self) -> Outgoing | Closing:
         """The next one; waits for it."""
-        while not self._queue:
-            self._filled = trio.Event()
-            await self._filled.wait()
+        await self._some()
         taken = self._queue.popleft()
         if isinstance(taken, Outgoing):
             before = self._bytes
@@ -77,6 +82,11 @@ class Outbox:
             if before > ROOM_BYTES >= self._bytes:
                 self._room.unpark_all()
         return taken
+
+    async def _some(self) -> None:
+        while not self._queue:
+            self._filled = trio.Event()
+            await self._filled.wait()
 
     async def room(self) -> None:
         """Wait until little enough waits. Always a checkpoint."""

@@ -23,8 +23,6 @@ from server.simulator.item_shape import INPUT_ITEM
 from server.simulator.meter import prompt_segments, within_window
 from server.simulator.response import Plan
 
-# Input window of the 32k models: 28,672 tokens in, 4,096 out.
-WINDOW_TOKENS = 28_672
 INPUT_ITEMS_MAX = 1_000
 
 _text = shape.text()
@@ -61,8 +59,10 @@ def check_params(params: Any) -> None:
     _PARAMS(params, "response")
 
 
-def plan_response(params: dict[str, Any], configuration: Configuration, conversation: Conversation, ids: Ids) -> Plan:
-    """The plan for parameters that passed ``check_params``.
+def plan_response(
+    params: dict[str, Any], configuration: Configuration, conversation: Conversation, ids: Ids, context_tokens: int
+) -> Plan:
+    """The plan for parameters that passed ``check_params``; its prompt has at most ``context_tokens``.
 
     Raises:
         Refusal: a referenced item or a chosen tool does not exist, or the voice is locked.
@@ -77,7 +77,7 @@ def plan_response(params: dict[str, Any], configuration: Configuration, conversa
     history = _history(params, configuration, conversation, ids)
     prompt = prompt_segments(wanted["instructions"], wanted["tools"], history)
     if configuration.session["truncation"] != "disabled":
-        prompt = within_window(prompt, WINDOW_TOKENS)
+        prompt = within_window(prompt, context_tokens)
         history = history[len(history) - len(prompt) + 1 :]
     return Plan(
         id=ids("resp"),

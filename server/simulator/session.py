@@ -23,7 +23,10 @@ from server.simulator.meter import Meter, Segment, TokenRate, shared_prefix, usa
 from server.simulator.refusal import INVALID_REQUEST, Refusal
 from server.simulator.request import bytes_per_ms, check_params, is_out_of_band, plan_response
 from server.simulator.response import LiveResponse
+from server.simulator.settings import SimulatorSettings
 
+# The close that ends a session of maximum duration, with the message as its reason.
+EXPIRED_CODE = 1001
 # Captures show rate_limits.updated some 40 ms behind response.done.
 RATE_LIMITS_DELAY_S = 0.04
 # Prompts whose prefixes count as cached: the conversation's and some of out-of-band responses.
@@ -88,6 +91,10 @@ class Host(Protocol):
         """Write the contents of a started response."""
         ...
 
+    def begins(self) -> bool:
+        """Whether the response that is due is begun at all, which only a fault prevents."""
+        ...
+
     def stop(self, live: LiveResponse) -> None:
         """Stop writing: the response was finished from outside."""
         ...
@@ -101,7 +108,13 @@ class Session:
     """The state behind one connection. ``receive`` takes frames; everything else is called by the host."""
 
     def __init__(
-        self, configuration: Configuration, ids: Ids, host: Host, meter: Meter, rate: TokenRate, max_seconds: float
+        self,
+        configuration: Configuration,
+        ids: Ids,
+        host: Host,
+        meter: Meter,
+        rate: TokenRate,
+        settings: SimulatorSettings,
     ) -> None:
         self.configuration = configuration
         self.conversation = Conversation(ids("conv"))
@@ -109,7 +122,7 @@ class Session:
         self._ids = ids
         self._host = host
         self._rate = rate
-        self._max_seconds = max_seconds
+        self._settings = settings
         self._listener = Listener(self, ids, configuration.input["format"], configuration.turn_detection)
         self._active: LiveResponse | None = None
         self._out_of_band: dict[str, LiveResponse] = {}
@@ -132,10 +145,11 @@ class Session:
         self.emit(ev.Error(error=detail))
 
     def expire(self) -> None:
-        """The session reached its maximum duration."""
-        message = f"Your session hit the maximum duration of {self._max_seconds / 60:g} minutes."
-        self.refuse(ev.ErrorDetail(type=INVALID_REQUEST, code="session_expired", message=message))
-        self._host.end(1001, message)
+        """The session reached its maximum duration: OpenAI says so in an error, Azure in the close alone."""
+        message = f"Your session hit the maximum duration of {self._settings.longest_seconds / 60:g} minutes."
+        if self._settings.service == "openai":
+            self.refuse(ev.ErrorDetail(type=INVALID_REQUEST, code="session_expired", message=message))
+        self._host.end(EXPIRED_CODE, message)
 
     # -- what is received -----------------------------------------------------------------------------------------
 
@@ -203,8 +217,9 @@ class Session:
     def _create_item(self, value: dict[str, Any]) -> None:
         entry = read_item(value["item"], bytes_per_ms(self.configuration.input["format"]), "item", self._ids)
         self._show_new(entry, self.conversation.insert(entry, value.get("previous_item_id")))
-        if entry.audio:
-            self._transcribe(entry)
+        if entry.audio and entry.is_unheard_audio():
+            # The model hears it, but transcription events are for the input audio buffer only.
+            self._host.transcribe(entry, self.configuration.input["format"], None)
 
     def _truncate_item(self, value: dict[str, Any]) -> None:
         cut = {key: value[key] for key in ("item_id", "content_index", "audio_end_ms")}
@@ -239,7 +254,9 @@ class Session:
         if out_of_band and len(self._out_of_band) >= OUT_OF_BAND_MAX:
             message = f"At most {OUT_OF_BAND_MAX} out-of-band responses can be in progress at a time."
             raise Refusal("rate_limit_exceeded", message, kind="rate_limit_error")
-        plan = plan_response(params, self.configuration, self.conversation, self._ids)
+        plan = plan_response(params, self.configuration, self.conversation, self._ids, self._settings.context_tokens)
+        if not self._host.begins():
+            return
         live = LiveResponse(plan, self._ids, self.emit, self._response_done, self._bill)
         if out_of_band:
             self._out_of_band[live.id] = live

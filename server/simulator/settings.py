@@ -7,6 +7,9 @@ import msgspec
 from protocol.realtime.session import VOICES
 from server.simulator.faults import FaultRule
 
+# OpenAI gives an hour; Azure documents half of one.
+SESSION_SECONDS = {"azure": 1800.0, "openai": 3600.0}
+
 
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one service. The defaults are those of the embedded one.
@@ -18,7 +21,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
             close.
         api_key: required from clients; "" lets everyone in.
         models: the models (deployments) that exist; empty means every name does.
-        session_seconds: a session's maximum duration, s. Azure documents 30 minutes.
+        session_seconds: a session's maximum duration, s; None is the service's own, see ``SESSION_SECONDS``.
         pace: how many times faster than real time audio is sent; 0 is as fast as it is made.
         think_ms: how long a response takes before its first item, ms.
         voice: which of the protocol's voices a session has until it chooses one.
@@ -26,6 +29,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
         faults: scripted faults, in order (see ``faults.read_faults`` and ``faults.random_faults``).
         seed: makes identifiers repeatable; None makes them random.
         max_connections: open connections; one more is refused with HTTP 429.
+        context_tokens: what of a conversation a response can see, in tokens; with ``truncation: auto`` the oldest items
+            beyond it are left out. The default is the input window of the 32k models.
         token_limit: tokens per minute that ``rate_limits.updated`` reports. Nothing is refused for it.
         ping_seconds: between keepalive pings; a pong is waited for as long. 0 sends none.
         send_seconds: a client that takes no byte for so long is cut off.
@@ -36,7 +41,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     service: Literal["azure", "openai"] = "azure"
     api_key: str = ""
     models: tuple[str, ...] = ()
-    session_seconds: float = 1800.0
+    session_seconds: float | None = None
     pace: float = 0.0
     think_ms: int = 0
     voice: str = "alloy"
@@ -44,6 +49,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[FaultRule, ...] = ()
     seed: int | None = None
     max_connections: int = 1000
+    context_tokens: int = 28_672
     token_limit: int = 40_000
     ping_seconds: float = 20.0
     send_seconds: float = 10.0
@@ -51,11 +57,12 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         checks = (
             ("port", 0 <= self.port <= 65_535, "must be 0 to 65535"),
-            ("session_seconds", self.session_seconds > 0, "must be more than 0"),
+            ("session_seconds", self.session_seconds is None or self.session_seconds > 0, "must be more than 0"),
             ("pace", self.pace >= 0, "must not be negative"),
             ("think_ms", self.think_ms >= 0, "must not be negative"),
             ("voice", self.voice in VOICES, f"must be one of {', '.join(VOICES)}"),
             ("max_connections", self.max_connections > 0, "must be more than 0"),
+            ("context_tokens", self.context_tokens > 0, "must be more than 0"),
             ("token_limit", self.token_limit > 0, "must be more than 0"),
             ("ping_seconds", self.ping_seconds >= 0, "must not be negative"),
             ("send_seconds", self.send_seconds > 0, "must be more than 0"),
@@ -63,6 +70,11 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name, ok, why in checks:
             if not ok:
                 raise ValueError(f"simulator setting '{name}' {why}")
+
+    @property
+    def longest_seconds(self) -> float:
+        """A session's maximum duration, s."""
+        return self.session_seconds or SESSION_SECONDS[self.service]
 
     def __repr__(self) -> str:
         """Without the key."""

@@ -4,25 +4,41 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from server.simulator.conversation import Entry
-from server.simulator.mind import CallTool, Decision, NamedTool, Say, ToolChoice, ToolOffer, Utterance, decide
+from server.simulator.mind import (
+    CallTool,
+    Decision,
+    Directive,
+    GoOn,
+    NamedTool,
+    Remark,
+    Say,
+    ToolChoice,
+    ToolOffer,
+    Utterance,
+    decide,
+    dictated,
+    go_on,
+    phrase,
+    read_directive,
+)
 from server.simulator.response import Plan
 
 # The contents of a response, in order. The mind gives one; a script may give several.
 Think: TypeAlias = Callable[[Plan], Sequence[Decision]]
-
-_STILL_THERE = "Are you still there?"
 
 __all__ = ["CallTool", "Decision", "Say", "Think", "by_rule"]
 
 
 def by_rule(plan: Plan) -> Sequence[Decision]:
     """What the mind decides, or an honest word about a turn of which no words are known."""
-    last = next((entry for entry in reversed(plan.history) if entry.item.role == "user"), None)
-    if last is not None and plan.history[-1] is last and last.is_unheard_audio():
-        if last.idle:
-            return [Say(_STILL_THERE)]
-        if plan.language.startswith("en") and plan.own_instructions is None:
-            return [Say(_heard(last.audio_ms / 1000))]
+    directive = read_directive(plan.own_instructions)
+    turn = _unheard_turn(plan, directive)
+    if turn is not None:
+        if turn.idle:
+            return [Say(phrase("still_there", plan.language))]
+        if plan.language.startswith("en") and (plan.own_instructions is None or directive is not None):
+            text = _heard(turn.audio_ms / 1000)
+            return [Say(go_on(text, directive.heard, plan.language) if isinstance(directive, GoOn) else text)]
     return [
         decide(
             [utterance for entry in plan.history if (utterance := _utterance(entry)) is not None],
@@ -33,6 +49,21 @@ def by_rule(plan: Plan) -> Sequence[Decision]:
             language=plan.language,
         )
     ]
+
+
+def _unheard_turn(plan: Plan, directive: Directive | None) -> Entry | None:
+    """The user's turn that is to be answered, if it is one of which no words are known."""
+    if isinstance(directive, Remark):
+        return None
+    for entry in reversed(plan.history):
+        role = entry.item.role
+        if role == "user":
+            return entry if entry.is_unheard_audio() else None
+        # A renewed connection's history ends with a note; a broken answer is still to be given.
+        is_note = role == "system" and dictated(entry.item.spoken_text()) is None
+        if not is_note and not (isinstance(directive, GoOn) and role == "assistant"):
+            return None
+    return None
 
 
 def _heard(seconds: float) -> str:

@@ -4,6 +4,7 @@ Knows nothing of WebSocket frames. The deadline of a send must kill the connecti
 the middle makes nonsense of all that follow.
 """
 
+import math
 import socket
 import struct
 
@@ -16,6 +17,8 @@ UNFINISHED_MAX_BYTES = 32 * 1024 * 1024
 # How long the close frame of a refused message may take to be read before the connection is reset under it.
 LINGER_SECONDS = 1.0
 LINGER_MAX_BYTES = 64 * 1024 * 1024
+# What a wire on hold takes in, so that it sees the client leave; beyond this the client's own sends come to a stop.
+HELD_MAX_BYTES = 1024 * 1024
 _RECEIVE_BYTES = 64 * 1024
 
 
@@ -32,6 +35,11 @@ class Wire(trio.abc.Stream):
         self._unfinished_bytes = 0
         self.ended = trio.Event()
         self.too_slow = False
+        self._held_until = -math.inf
+
+    def hold_until(self, when: float) -> None:
+        """Pass no byte on, either way, until a time of trio's clock, as if the network had gone dead."""
+        self._held_until = max(self._held_until, when)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send, as long as the client takes some of it every ``send_seconds``.
@@ -39,6 +47,10 @@ class Wire(trio.abc.Stream):
         Raises:
             trio.BrokenResourceError: the connection is lost, or was ended because the client does not read.
         """
+        if self._held_until > trio.current_time():
+            with trio.move_on_at(self._held_until):
+                await self.ended.wait()
+                raise trio.BrokenResourceError("the client left")
         view = memoryview(data)
         for start in range(0, max(1, len(view)), SEND_PIECE_BYTES):
             with trio.move_on_after(self._send_seconds) as scope:
@@ -58,18 +70,33 @@ class Wire(trio.abc.Stream):
         Raises:
             trio.BrokenResourceError: the connection is lost, or a message has too many bytes.
         """
-        try:
-            data = await self._stream.receive_some(max_bytes or _RECEIVE_BYTES)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-        if not data:
-            self.ended.set()
+        data = await self._received(max_bytes or _RECEIVE_BYTES)
+        if self._held_until > trio.current_time():
+            data += await self._received_on_hold()
         self._unfinished_bytes += len(data)
         if self._unfinished_bytes > UNFINISHED_MAX_BYTES:
             self.reset()
             raise trio.BrokenResourceError("a message without end")
         return data
+
+    async def _received(self, max_bytes: int) -> bytes:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+        if not data:
+            self.ended.set()
+        return bytes(data)
+
+    async def _received_on_hold(self) -> bytes:
+        kept = bytearray()
+        while self._held_until > trio.current_time() and not self.ended.is_set():
+            if len(kept) >= HELD_MAX_BYTES:
+                await trio.sleep_until(self._held_until)
+            with trio.move_on_at(self._held_until):
+                kept += await self._received(_RECEIVE_BYTES)
+        return bytes(kept)
 
     def message_arrived(self) -> None:
         """A whole message was read: the count of bytes without one begins again."""

@@ -23,12 +23,15 @@ class Tool(Generic[A]):
     Attributes:
         arguments: a msgspec struct; its schema is what the model sees, field descriptions included.
         call: runs it. Raises ``ToolFailed`` with words for the model.
+        if_unavailable: words for the model when what the tool stands on takes too long or breaks; "": plain ones.
+            The result is then marked ``"unavailable": true``, for whoever reads results without understanding words.
     """
 
     name: str
     description: str
     arguments: type[A]
     call: Callable[[A], Awaitable[ToolResult]]
+    if_unavailable: str = ""
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -43,6 +46,10 @@ class Tool(Generic[A]):
 
 class ToolFailed(Exception):
     """A tool cannot do what was asked; the message is for the model, so it holds no secret and no stack."""
+
+
+class ToolUnavailable(Exception):
+    """What the tool stands on is down; the message is for the log, the model gets ``Tool.if_unavailable``."""
 
 
 class ToolRegistry:
@@ -75,15 +82,24 @@ class ToolRegistry:
                 return await tool.call(parsed)
         except trio.TooSlowError:
             _log.warning("tool timed out", tool=name, timeout_s=self._timeout_s)
-            return failure(f"The tool did not answer within {self._timeout_s:g} seconds. Say so, and go on.")
+            return _unavailable(tool, f"The tool did not answer within {self._timeout_s:g} seconds. Say so, and go on.")
+        except ToolUnavailable as error:
+            _log.warning("tool unavailable", tool=name, error=str(error))
+            return _unavailable(tool, "The tool is not available right now. Say so, and go on.")
         except ToolFailed as error:
             _log.warning("tool failed", tool=name, error=str(error))
             return failure(str(error))
         except Exception:  # noqa: BLE001 - a tool's fault must cost the person an answer at most, never the conversation
             _log.exception("tool crashed", tool=name)
-            return failure("The tool failed.")
+            return _unavailable(tool, "The tool failed.")
 
 
 def failure(message: str) -> ToolResult:
     """A result that tells the model, honestly, that there is none."""
     return ToolResult(encode({"error": message}).decode())
+
+
+def _unavailable(tool: Tool[Any], otherwise: str) -> ToolResult:
+    if not tool.if_unavailable:
+        return failure(otherwise)
+    return ToolResult(encode({"error": tool.if_unavailable, "unavailable": True}).decode())

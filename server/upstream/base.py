@@ -62,6 +62,10 @@ class UpstreamUnreachable(UpstreamFault):
     """No connection came about."""
 
 
+class UpstreamResting(UpstreamFault):
+    """Nobody was asked: every deployment failed lately, and none may be asked before ``retry_after_s``."""
+
+
 class UpstreamLost(UpstreamFault):
     """An open connection has ended. ``close_code`` is the one it was closed with, None if it went without one."""
 

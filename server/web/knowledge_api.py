@@ -23,7 +23,11 @@ def add_knowledge_routes(app: QuartTrio, catalog: KnowledgeCatalog, *, default_k
 
     @app.get("/api/knowledge-bases")
     async def knowledge_bases() -> Response:
-        profiles = await catalog.profiles()
+        try:
+            profiles = await catalog.profiles()
+        except KnowledgeUnavailable:
+            text = "The knowledge bases cannot be read right now."
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "knowledge_unavailable", text)
         shown = [
             {
                 "kb_id": profile.kb_id,

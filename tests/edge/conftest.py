@@ -107,20 +107,22 @@ def error_code_of(answer: bytes) -> str:
 Open = Callable[..., Any]
 
 
+@asynccontextmanager
+async def opened_door(
+    limits: DoorLimits | None = None, on_websocket: Any = echo, app: Any = web
+) -> AsyncIterator[Served]:
+    """A door on a loopback port until the block ends."""
+    door = Door(on_websocket=on_websocket, app=app, limits=limits)
+    listeners = await open_listeners("127.0.0.1", 0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(door.serve, listeners)
+        yield Served(door, listeners[0].socket.getsockname()[1])
+        nursery.cancel_scope.cancel()
+
+
 @pytest.fixture
 def open_door() -> Open:
-    @asynccontextmanager
-    async def opened(
-        limits: DoorLimits | None = None, on_websocket: Any = echo, app: Any = web
-    ) -> AsyncIterator[Served]:
-        door = Door(on_websocket=on_websocket, app=app, limits=limits)
-        listeners = await open_listeners("127.0.0.1", 0)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(door.serve, listeners)
-            yield Served(door, listeners[0].socket.getsockname()[1])
-            nursery.cancel_scope.cancel()
-
-    return opened
+    return opened_door
 
 
 @pytest.fixture

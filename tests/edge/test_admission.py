@@ -253,11 +253,12 @@ async def test_a_second_init_is_an_error_and_no_more(autojump_clock: trio.testin
         assert len(caller.of("avatar.session")) == 1
 
 
-async def test_a_session_that_cannot_be_resumed_is_begun_anew(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_session_that_cannot_be_resumed_is_refused(autojump_clock: trio.testing.MockClock) -> None:
     async with house(converse()) as home:
         resume = {"session_id": "sess_la_1", "token": "x", "last_event_id": "event_1"}
-        caller = await home.opened({"kb_id": "museum", "resume": resume})
-        assert caller.of("avatar.session")[0]["recovered"] is False
+        caller = await home.caller({"kb_id": "museum", "resume": resume})
+        assert (await caller.until("error"))["error"]["code"] == "resume_refused"
+        assert await caller.closed() == 4410
 
 
 # Paths and what they say

@@ -233,6 +233,7 @@ async def test_a_client_that_does_not_read_cannot_hold_the_shutdown(open_door: O
         ),
         (b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_target"),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_target"),
+        (b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "not_implemented"),
         (b"GET /?" + b"a&" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_target"),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431, "too_many_headers"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 17_000 + b"\r\n\r\n", 431, "head_too_large"),

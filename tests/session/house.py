@@ -13,6 +13,7 @@ import trio
 
 from protocol.avatar.events import ProfileView
 from protocol.conversation.actions import ToolResult
+from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, UpstreamFault
 from server.edge.access import AccessPolicy
@@ -40,6 +41,8 @@ BOUNDS = ClientBounds(
     audio_backlog_ms=120_000,
     close_timeout_s=5,
 )
+# Unix seconds at the beginning of virtual time.
+WALL = 1_800_000_000.0
 # Virtual seconds within which whatever is owed must come, and everything that ended must be gone.
 PATIENCE_S = 60.0
 
@@ -296,6 +299,7 @@ async def house(
     key: str | None = None,
     bounds: ClientBounds = BOUNDS,
     furnish_s: float = 0.0,
+    limits: Limits | None = None,
 ) -> AsyncIterator[House]:
     """A house for the length of the block; at its end everybody has left and nothing runs any more."""
     shelves = {"museum": Shelf("museum", "It opens at 10 am."), "zoo": Shelf("zoo", "The lion sleeps.")}
@@ -320,6 +324,8 @@ async def house(
                 link=lambda: UpstreamLink(service, attempts=attempts, timeout_s=connect_timeout_s),
                 max_sessions=max_sessions,
                 tools_at_once=tools_at_once,
+                limits=limits,
+                wall=lambda: WALL + trio.current_time(),
             )
             admission = Admission(AccessPolicy(Secret(key) if key else None), registry, bounds)
             home = House(

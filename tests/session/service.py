@@ -45,6 +45,7 @@ class Line:
         vad = {"type": "server_vad", "create_response": True, "interrupt_response": True}
         self.session: Json = {"type": "realtime", "audio": {"input": {"turn_detection": vad}}}
         self.cancelled = trio.Event()
+        self.begun: list[str] = []
         self._arrived, self._inbox = trio.open_memory_channel[Json](100_000)
         self._ids = itertools.count(1)
 
@@ -93,14 +94,21 @@ class Line:
         self.send("conversation.item.added", previous_item_id=previous, item=item)
         self.send("conversation.item.done", previous_item_id=previous, item=item)
 
-    def begin(self, response_id: str, *, conversation: str | None = "conv_1") -> None:
-        self.send("response.created", response=self._response(response_id, "in_progress", conversation, []))
+    def begin(self, response_id: str, *, conversation: str | None = "conv_1", metadata: Json | None = None) -> None:
+        self.begun.append(response_id)
+        response = self._response(response_id, "in_progress", conversation, [])
+        self.send("response.created", response={**response, "metadata": metadata})
 
     def finish(
-        self, response_id: str, *output: Json, status: str = "completed", conversation: str | None = "conv_1"
+        self,
+        response_id: str,
+        *output: Json,
+        status: str = "completed",
+        conversation: str | None = "conv_1",
+        metadata: Json | None = None,
     ) -> None:
         response = self._response(response_id, status, conversation, list(output))
-        self.send("response.done", response={**response, "usage": USAGE})
+        self.send("response.done", response={**response, "usage": USAGE, "metadata": metadata})
 
     @staticmethod
     def _response(response_id: str, status: str, conversation: str | None, output: list[Json]) -> Json:

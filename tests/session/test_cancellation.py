@@ -14,12 +14,15 @@ import trio.abc
 import trio.testing
 
 from protocol.conversation.actions import ToolResult
+from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from server.session.session import Session
 from server.transport.errors import ConnectFailed
 from server.upstream.base import UpstreamRefused
 from tests.session.house import House, house, tool
 from tests.session.service import Json, Line, Script, converse, sound
+from tests.session.test_session_reconnect import expiring
+from tests.session.test_session_resume import back
 
 BUSY = UpstreamRefused("Busy.", code="upstream_http_503", retryable=True)
 
@@ -47,6 +50,10 @@ async def searches(line: Line, _: Json) -> None:
 
 async def answers(line: Line, _: Json) -> None:
     await line.speak("resp_2", "At ten.", ms=300, gap_s=0.05)
+
+
+async def answers_anew(line: Line, _: Json) -> None:
+    await line.speak("resp_3", "As I said, at ten.")
 
 
 async def nap() -> ToolResult:
@@ -89,15 +96,53 @@ async def a_hard_opening(home: House) -> None:
 
 
 async def a_lost_service(home: House) -> None:
-    """The service breaks off within an answer."""
+    """The service breaks off within an answer; another connection goes on with it."""
     caller = await home.caller()
     await caller.until("session.created")
     caller.ask("When?")
     await caller.until("response.output_audio.delta")
     home.line.wire.reset()
+    await caller.until("response.done")
+    await caller.until("response.done")
+    caller.leave()
     await caller.gone.wait()
 
 
+async def a_service_lost_for_good(home: House) -> None:
+    """The service breaks off, and no other connection is to be had."""
+    caller = await home.caller()
+    await caller.until("session.created")
+    home.line.wire.reset()
+    await caller.gone.wait()
+
+
+async def a_client_that_comes_back(home: House) -> None:
+    """A client is cut off within an answer, comes back, and gets the rest."""
+    caller = await home.caller()
+    await caller.until("session.created")
+    caller.ask("When?")
+    await caller.until("response.output_audio.delta")
+    caller.wire.reset()
+    await caller.gone.wait()
+    again = await back(home, caller)
+    await again.until("response.done")
+    again.leave()
+    await again.gone.wait()
+
+
+async def a_rollover(home: House) -> None:
+    """A connection nears its end while the client is silent, and its successor takes over."""
+    caller = await home.caller()
+    await caller.until("session.created")
+    await trio.sleep(25)
+    caller.ask("When?")
+    await caller.until("response.done")
+    caller.leave()
+    await caller.gone.wait()
+
+
+# Virtual seconds; an avatar that waits for good would else be pinged for good.
+_LONGEST_S = 200.0
 # What a scenario's client says when it is broken off.
 BROKEN_OFF = re.compile(r" before |within the handshake")
 
@@ -106,7 +151,10 @@ SCENARIOS: dict[str, tuple[Scenario, tuple[Script | UpstreamRefused, ...]]] = {
     "a question": (a_question, (converse(searches, answers),)),
     "a barge-in": (a_barge_in, (converse(answers, answers),)),
     "a hard opening": (a_hard_opening, (BUSY, BUSY, converse())),
-    "a lost service": (a_lost_service, (converse(answers),)),
+    "a lost service": (a_lost_service, (converse(answers), converse(answers_anew))),
+    "a service lost for good": (a_service_lost_for_good, (converse(), BUSY)),
+    "a client that comes back": (a_client_that_comes_back, (converse(answers),)),
+    "a rollover": (a_rollover, (expiring(40, answers), expiring(400, answers))),
 }
 
 
@@ -143,13 +191,15 @@ def run(scenario: str, cancel: Callable[[House], None], at: int | None) -> tuple
         close(self, reason, message)
 
     async def main() -> None:
-        async with house(*scripts, tools=[tool("nap", nap)]) as home:
+        limits = Limits(resume_s=20, rollover_s=20, reconnect_s=5)
+        async with house(*scripts, tools=[tool("nap", nap)], limits=limits) as home:
             counter.strike = lambda: cancel(home)
             async with trio.open_nursery() as playing:
 
                 async def to_its_end() -> None:
                     try:
-                        await play(home)
+                        with trio.fail_after(_LONGEST_S):
+                            await play(home)
                     except (AssertionError, ConnectFailed) as broken_off:
                         # The scenario's client waits for what does not come any more; that is what was asked for.
                         if at is None or not BROKEN_OFF.search(str(broken_off)):

@@ -56,6 +56,9 @@ async def _while_a_tool_sleeps(seconds: float) -> tuple[list[tuple[float, str]],
         async def tool_turn() -> None:
             await trio.sleep(2)
             line.call("resp_1", ("call_1", "nap", "{}"))
+            await line.until("response.create")
+            line.begin("resp_2")
+            line.finish("resp_2")
 
         line.greet()
         line.confirm(await line.until("session.update"))

@@ -111,12 +111,12 @@ class Client:
                 await self.receive(math.inf)
         return self.events[before:]
 
-    async def closed(self) -> tuple[int, str | None]:
+    async def closed(self, seconds: float = PATIENCE_SECONDS) -> tuple[int, str | None]:
         """Receive to the end; the close code and reason."""
-        with trio.fail_after(PATIENCE_SECONDS):
+        with trio.fail_after(seconds):
             while True:
                 try:
-                    await self.receive()
+                    await self.receive(seconds)
                 except ConnectionClosed as closed:
                     reason = closed.reason
                     break

@@ -25,7 +25,7 @@ class MemorySocket:
     ) -> None:
         self._out = out
         self._in = incoming
-        self._ends = ends
+        self.ends = ends
         self.closed: CloseReason | None = None
         self.pongs = True
 
@@ -58,7 +58,7 @@ class MemorySocket:
     def cut(self) -> None:
         self._out.close()
         self._in.close()
-        self._ends.set()
+        self.ends.set()
 
 
 class MemoryWire:
@@ -68,10 +68,15 @@ class MemoryWire:
 
     def __init__(self, socket: MemorySocket) -> None:
         self._socket = socket
+        self.ended = socket.ends
         self.ended_by = ""
+        self.held_until = 0.0
 
     def message_arrived(self) -> None:
         pass
+
+    def hold_until(self, when: float) -> None:
+        self.held_until = when
 
     def drop(self) -> None:
         self.ended_by = "drop"
@@ -90,6 +95,7 @@ class MemoryClient(Client):
         self.far_socket = far_socket
         self.wire = wire
         self.connection = far
+        self.ended = trio.Event()
 
 
 @asynccontextmanager
@@ -120,6 +126,7 @@ async def in_memory(
     async def run() -> None:
         await connection.run()
         to_client.close()
+        client.ended.set()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)

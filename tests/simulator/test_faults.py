@@ -52,6 +52,11 @@ WRONG: list[tuple[Any, str]] = [
     ({"do": "http", "status": 418, "when": "handshake"}, "fault 2, key 'status'"),
     ({"do": "expire", "when": "handshake"}, "fault 2, key 'do'"),
     ({"do": "duplicate", "when": "response.create"}, "fault 2, key 'do'"),
+    ({"do": "swap", "when": "response.create"}, "fault 2, key 'do': 'swap' needs an event that is sent"),
+    ({"do": "swap", "when": "response.done", "after_ms": 1}, "fault 2, key 'after_ms'"),
+    ({"do": "late", "when": "response.done"}, "fault 2, key 'when': only a delta of a response"),
+    ({"do": "mute", "when": "handshake"}, "fault 2, key 'do'"),
+    ({"do": "no_response", "times": -1}, "fault 2, key 'times'"),
     ({"do": "close", "code": 1005}, "fault 2, key 'code'"),
     ({"do": "close", "code": "no"}, "fault 2, key 'code'"),
     ({"do": "error", "code": 3}, "fault 2, key 'code'"),
@@ -102,7 +107,7 @@ def test_a_seed_gives_the_same_valid_rules_again(seed: int) -> None:
     rules = random_faults(seed, count=5)
     assert rules == random_faults(seed, count=5)
     assert all(rule.do in ACTIONS for rule in rules)
-    assert all(rule.ms is not None for rule in rules if rule.do == "stall")
+    assert all(rule.ms is not None for rule in rules if rule.do in ("stall", "mute"))
     assert all(rule.when == HANDSHAKE for rule in rules if rule.do == "http")
 
 

@@ -69,11 +69,25 @@ async def test_whisper_is_billed_by_duration(autojump_clock: MockClock) -> None:
 
     async with in_memory(recogniser=recogniser) as client:
         await listen(client, "whisper-1")
-        part = {"type": "input_audio", "audio": as_base64(tone(500))}
-        item = {"type": "message", "role": "user", "content": [part]}
-        await client.send("conversation.item.create", item=item)
+        await client.update(audio={"input": {"turn_detection": None}})
+        await client.speak(tone(500))
+        await client.send("input_audio_buffer.commit")
         completed = await client.until(COMPLETED)
         assert completed["usage"] == {"type": "duration", "seconds": 0.5}
+
+
+async def test_audio_of_a_created_item_is_understood_without_events(autojump_clock: MockClock) -> None:
+    async def recogniser(audio: bytes) -> str:
+        await trio.sleep(1)
+        return "My name is Ann."
+
+    async with in_memory(recogniser=recogniser) as client:
+        await listen(client)
+        part = {"type": "input_audio", "audio": as_base64(tone(500))}
+        await client.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
+        done = await client.respond("What is my name?")
+        assert done["output"][0]["content"][0]["transcript"] == "Your name is Ann."
+        assert not client.of(COMPLETED) + client.of(FAILED)
 
 
 async def test_a_recogniser_that_fails_or_never_answers_costs_only_the_words(autojump_clock: MockClock) -> None:

@@ -13,10 +13,12 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionClosed
 
 from server.simulator.faults import HANDSHAKE, FaultSchedule, fault_rules, random_faults
+from server.simulator.mishaps import SWAP_SECONDS
 from server.simulator.settings import SimulatorSettings
+from tests.simulator.driver import as_base64
 from tests.simulator.memory import in_memory
 from tests.simulator.scripts import ANSWER, SAYS, TELLS
-from tests.simulator.sounds import tone
+from tests.simulator.sounds import silence, tone
 
 
 def script(*rules: dict[str, Any], **other: Any) -> SimulatorSettings:
@@ -176,10 +178,102 @@ async def test_slow_makes_speech_slower_than_real(autojump_clock: MockClock) -> 
 
 
 async def test_expire_ends_the_session_early(autojump_clock: MockClock) -> None:
-    async with in_memory(script({"do": "expire", "when": "response.done"}), think=SAYS) as client:
+    for service, codes in (("azure", []), ("openai", ["session_expired"])):
+        told = script({"do": "expire", "when": "response.done"}, service=service)
+        async with in_memory(told, think=SAYS) as client:
+            await client.send("response.create")
+            assert (await client.closed())[0] == 1001
+            assert [event["error"]["code"] for event in client.of("error")] == codes
+
+
+async def test_a_mute_service_takes_everything_and_says_nothing(autojump_clock: MockClock) -> None:
+    rule = {"do": "mute", "when": "response.output_audio.delta", "nth": 2}
+    async with in_memory(script(rule), think=TELLS) as client:
+        await client.send("response.create")
+        await client.until("response.output_audio.delta")
+        await client.quiet(1)
+        for _ in range(2000):
+            await client.send("input_audio_buffer.append", audio=as_base64(silence(100)))
+        assert await client.quiet(1000) == []
+        assert len(client.of("response.output_audio.delta")) == 1
+        assert client.wire.ended_by == ""
+        assert client.connection.session.meter.responses == {"completed": 1}
+
+
+async def test_a_service_may_be_mute_from_the_start_and_find_its_voice(autojump_clock: MockClock) -> None:
+    async with in_memory(script({"do": "mute", "ms": 5000}), think=SAYS, opened=False) as client:
+        await client.send("session.update", session={"type": "realtime", "instructions": "Be brief."})
+        assert await client.quiet(6) == []
+        assert (await client.respond())["status"] == "completed"
+        assert client.of("session.created") == []
+
+
+async def test_speech_and_requests_go_unanswered_so_many_times(autojump_clock: MockClock) -> None:
+    async with in_memory(script({"do": "no_response", "times": 2}), think=SAYS) as client:
+        await client.speak(tone(400) + silence(400))
+        await client.until("conversation.item.done")
+        assert await client.quiet(60) == []
+        assert client.types()[1:4] == [
+            "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.committed",
+        ]  # fmt: skip
+        await client.send("response.create")
+        assert await client.quiet(60) == []
+        assert (await client.respond())["status"] == "completed"
+
+
+async def test_requests_may_go_unanswered_for_ever(autojump_clock: MockClock) -> None:
+    async with in_memory(script({"do": "no_response", "times": 0}), think=SAYS) as client:
+        for _ in range(3):
+            await client.send("response.create")
+        assert await client.quiet(600) == []
+
+
+async def test_a_swapped_event_comes_behind_the_next(autojump_clock: MockClock) -> None:
+    rule = {"do": "swap", "when": "response.output_item.done"}
+    async with in_memory(script(rule), think=SAYS) as client:
+        await client.send("response.create")
+        await client.until("response.output_item.done")
+        assert client.types()[-2:] == ["response.done", "response.output_item.done"]
+        rule_free = await client.respond()
+        assert rule_free["status"] == "completed"
+
+
+async def test_an_event_with_nothing_to_swap_with_comes_late_and_one_before_a_close_comes(
+    autojump_clock: MockClock,
+) -> None:
+    async with in_memory(script({"do": "swap", "when": "session.updated"}), think=SAYS) as client:
+        start = trio.current_time()
+        await client.update(instructions="Be brief.")
+        assert trio.current_time() - start == pytest.approx(SWAP_SECONDS)
+    rules = ({"do": "swap", "when": "response.done"}, {"do": "expire", "when": "response.done"})
+    async with in_memory(script(*rules), think=SAYS) as client:
         await client.send("response.create")
         assert (await client.closed())[0] == 1001
-        assert client.of("error")[0]["error"]["code"] == "session_expired"
+
+
+async def test_a_late_delta_belongs_to_a_response_that_is_over(autojump_clock: MockClock) -> None:
+    rules = (
+        {"do": "late", "when": "response.output_audio.delta", "nth": 2},
+        {"do": "late", "when": "response.output_audio_transcript.delta"},
+    )
+    async with in_memory(script(*rules), think=SAYS) as client:
+        done = await client.respond()
+        late = [await client.receive(), await client.receive()]
+        assert {event["type"] for event in late} == {rule["when"] for rule in rules}
+        assert {event["response_id"] for event in late} == {done["id"]}
+        assert all(client.events.count(event) == 2 for event in late)
+        await client.respond()
+        assert not [event for event in await client.quiet() if event["type"].endswith(".delta")]
+
+
+async def test_a_stall_ends_when_the_client_leaves(autojump_clock: MockClock) -> None:
+    async with in_memory(script({"do": "stall", "when": "response.created"}), think=TELLS) as client:
+        await client.send("response.create")
+        await client.quiet(100)
+        assert client.wire.held_until == math.inf
+        await client.websocket.aclose()
+        with trio.fail_after(1):
+            await client.ended.wait()
 
 
 async def test_rules_for_other_connections_do_nothing(autojump_clock: MockClock) -> None:

@@ -26,6 +26,19 @@ async def test_a_close_at_once_overtakes_what_waits() -> None:
     assert await outbox.take() == Closing(1011, "now")
 
 
+async def test_a_frame_goes_behind_the_next_one_but_before_a_close() -> None:
+    outbox = Outbox()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.put_behind_next, b"held")
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.put("a", b"1")
+        outbox.put("a", b"2")
+    assert [await outbox.take() for _ in range(3)] == [Outgoing("a", b"1"), Outgoing("", b"held"), Outgoing("a", b"2")]
+    outbox.close(1000, "over")
+    await outbox.put_behind_next(b"held")
+    assert [await outbox.take() for _ in range(2)] == [Outgoing("", b"held"), Closing(1000, "over")]
+
+
 async def test_taking_waits_for_a_frame() -> None:
     outbox = Outbox()
     async with trio.open_nursery() as nursery:

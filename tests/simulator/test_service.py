@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -132,6 +134,35 @@ async def test_a_delayed_handshake_comes_late() -> None:
         async with connected(running) as client:
             await client.until("session.created")
         assert trio.current_time() - start >= 0.15
+
+
+@pytest.mark.slow
+async def test_killed_and_started_again_on_its_port_it_serves_at_once() -> None:
+    port = "0"
+    for _ in range(3):
+        command = [sys.executable, "-m", "server.cli", "simulate", "--port", port, "--voice", "synthetic"]
+        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout is not None
+        try:
+            hint = b""
+            with trio.fail_after(20):
+                while b"\n" not in hint:
+                    data = await process.stdout.receive_some()
+                    assert data, "it did not come up"
+                    hint += data
+            port = hint.split(b"ws://127.0.0.1:")[1].split(b"/")[0].decode()
+            running = Simulator([("127.0.0.1", int(port))])
+            async with connected(running) as client:
+                await client.until("session.created")
+                await client.send("response.create")
+                await client.until("response.output_audio.delta")
+                # In the middle of an answer, its connection open.
+                process.kill()
+                assert (await client.closed())[0] == 1006
+        finally:
+            process.kill()
+            await process.wait()
+            await process.stdout.aclose()
 
 
 RUBBISH = [

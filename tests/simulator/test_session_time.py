@@ -1,5 +1,7 @@
 """What a session does as time passes: pace, rate limits, idle timeout, expiry, keepalive. In virtual time."""
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -96,13 +98,13 @@ async def test_h_speech_or_another_response_takes_the_timeout_away(autojump_cloc
         assert client.of("input_audio_buffer.timeout_triggered") == []
 
 
-async def test_a_session_expires_with_an_error_and_a_close(autojump_clock: MockClock) -> None:
-    async with in_memory(SimulatorSettings(session_seconds=1800), think=SAYS) as client:
-        assert client.events[0]["session"]["expires_at"] == 1_760_001_800
+async def test_an_openai_session_ends_after_an_hour_with_an_error_and_a_close(autojump_clock: MockClock) -> None:
+    async with in_memory(SimulatorSettings(service="openai"), think=SAYS) as client:
+        assert client.events[0]["session"]["expires_at"] == 1_760_003_600
         start = trio.current_time()
-        message = "Your session hit the maximum duration of 30 minutes."
-        error = (await client.until("error", 2000))["error"]
-        assert trio.current_time() - start == pytest.approx(1800)
+        message = "Your session hit the maximum duration of 60 minutes."
+        error = (await client.until("error", 4000))["error"]
+        assert trio.current_time() - start == pytest.approx(3600)
         assert error == {
             "type": "invalid_request_error",
             "code": "session_expired",
@@ -111,6 +113,28 @@ async def test_a_session_expires_with_an_error_and_a_close(autojump_clock: MockC
             "event_id": None,
         }
         assert await client.closed() == (1001, message)
+
+
+async def test_an_azure_session_ends_after_half_an_hour_with_a_close_alone(autojump_clock: MockClock) -> None:
+    async with in_memory(SimulatorSettings(service="azure"), think=SAYS) as client:
+        assert client.events[0]["session"]["expires_at"] == 1_760_001_800
+        start = trio.current_time()
+        with trio.move_on_after(1799):
+            await client.receive(2000)
+        assert (await client.respond())["status"] == "completed"
+        assert await client.closed(2000) == (1001, "Your session hit the maximum duration of 30 minutes.")
+        assert trio.current_time() - start == pytest.approx(1800)
+        assert client.of("error") == []
+
+
+@pytest.mark.parametrize("service", ["azure", "openai"])
+async def test_the_announced_end_is_the_real_one_wherever_it_is_set(autojump_clock: MockClock, service: Any) -> None:
+    async with in_memory(SimulatorSettings(service=service, session_seconds=90), think=SAYS) as client:
+        assert client.events[0]["session"]["expires_at"] == 1_760_000_090
+        assert (await client.update(instructions="Be brief."))["expires_at"] == 1_760_000_090
+        start = trio.current_time()
+        assert await client.closed(100) == (1001, "Your session hit the maximum duration of 1.5 minutes.")
+        assert trio.current_time() - start == pytest.approx(90)
 
 
 async def test_a_client_that_answers_pings_is_kept_and_a_mute_one_is_not(autojump_clock: MockClock) -> None:

@@ -82,6 +82,27 @@ def test_silence_after_an_answer_is_asked_about() -> None:
     assert text_of(plan(said("assistant", "Done."), entry)) == "Are you still there?"
 
 
+def test_directives_are_obeyed_about_speech_that_no_one_understands_too() -> None:
+    turn = audio_entry("a", b"", 2300.0)
+    broken = 'Your last answer was cut off by a technical fault; the person heard it up to: "…I heard 2.3 seconds of". '
+    broken += "Go on from there."
+    rest = text_of(
+        plan(turn, said("assistant", "I heard 2.3 seconds of"), said("system", "Note."), own_instructions=broken)
+    )
+    assert rest.startswith("speech, but I cannot transcribe")
+    asks = "The person has said nothing for a while. Ask whether they are still there."
+    assert text_of(plan(turn, own_instructions=asks)) == "Are you still there?"
+    turn.idle = True
+    bye = "The conversation ends now, because nothing was said. Say goodbye."
+    assert text_of(plan(turn, own_instructions=bye)).startswith("Goodbye")
+
+
+def test_a_note_behind_the_turn_changes_nothing_but_a_dictating_one_does() -> None:
+    turn = audio_entry("a", b"", 2300.0)
+    assert text_of(plan(turn, said("system", "The connection was renewed."))).startswith("I heard 2.3 seconds")
+    assert text_of(plan(turn, said("system", "Say exactly: We close soon."))) == "We close soon."
+
+
 def test_a_typed_question_behind_unheard_speech_is_answered() -> None:
     entries = (
         audio_entry("a", b"", 2300.0),

@@ -2,9 +2,13 @@
 
 import msgspec
 import pytest
+import structlog
 import trio
+import trio.testing
 
+from server.breaker import CircuitBreaker
 from server.knowledge.base import DocumentText, KnowledgeUnavailable, Passage, Profile, UnknownPassage
+from server.knowledge.guard import GuardedKnowledgeBase
 from server.tools.registry import ToolRegistry
 from server.tools.search import NAME, search_tool
 
@@ -12,18 +16,19 @@ from server.tools.search import NAME, search_tool
 class Books:
     """A knowledge base; implements ``KnowledgeBase``."""
 
-    def __init__(self, *texts: str, fails: bool = False) -> None:
+    def __init__(self, *texts: str, fails: Exception | None = None, takes_s: float = 0.0) -> None:
         self.kb_id = "books"
         self.profile = Profile(kb_id="books", title="Books")
         self.asked: list[tuple[str, int]] = []
         self._texts = texts
-        self._fails = fails
+        self.fails = fails
+        self._takes_s = takes_s
 
     async def search(self, query: str, *, limit: int = 5) -> list[Passage]:
-        await trio.lowlevel.checkpoint()
         self.asked.append((query, limit))
-        if self._fails:
-            raise KnowledgeUnavailable("/srv/data/books.sqlite is locked")
+        await trio.sleep(self._takes_s)
+        if self.fails is not None:
+            raise self.fails
         return [
             Passage(
                 id=f"books/a.md#{number}",
@@ -74,11 +79,59 @@ async def test_nothing_found_is_said_plainly() -> None:
     assert sources == ()
 
 
-async def test_a_failing_backend_is_said_without_its_details() -> None:
-    output, sources = await searched(Books(fails=True))
-    assert "unavailable" in str(output["error"])
-    assert "sqlite" not in str(output)
+def _is_told_aloud(output: dict[str, object], sources: tuple[object, ...]) -> bool:
+    """Whether the model is told to say so and to go on, and nothing else."""
     assert sources == ()
+    assert output.keys() == {"error", "unavailable"}
+    error = str(output["error"])
+    return (
+        output["unavailable"] is True
+        and "cannot be searched right now" in error
+        and "Tell the user so" in error
+        and "do not answer from memory" in error
+        and "go on with the conversation" in error
+    )
+
+
+async def test_a_failing_backend_is_said_without_its_details() -> None:
+    with structlog.testing.capture_logs() as log:
+        output, sources = await searched(Books(fails=KnowledgeUnavailable("/srv/data/books.sqlite is locked")))
+    assert _is_told_aloud(output, sources)
+    assert "sqlite" not in str(output)
+    assert [(entry["event"], entry["error"]) for entry in log] == [
+        ("tool unavailable", "/srv/data/books.sqlite is locked")
+    ]
+
+
+async def test_a_backend_that_crashes_is_down_for_the_person_who_asks() -> None:
+    with structlog.testing.capture_logs() as log:
+        output, sources = await searched(Books(fails=RuntimeError("secret-of-the-backend")))
+    assert _is_told_aloud(output, sources)
+    assert "secret" not in str(output)
+    assert [entry["event"] for entry in log] == ["tool crashed"]
+
+
+async def test_a_backend_that_hangs_is_said_too(autojump_clock: trio.testing.MockClock) -> None:
+    output, sources = await searched(Books(takes_s=100))
+    assert _is_told_aloud(output, sources)
+    assert trio.current_time() == pytest.approx(5, abs=0.01)
+
+
+async def test_that_it_was_down_is_not_remembered(autojump_clock: trio.testing.MockClock) -> None:
+    books = Books("Whales sing.", fails=KnowledgeUnavailable("down"))
+    breaker = CircuitBreaker("knowledge base books", failures=1, cool_down_s=5)
+    tools = ToolRegistry([search_tool(GuardedKnowledgeBase(books, breaker, deadline_s=3), passages=3)], timeout_s=5)
+
+    async def ask() -> dict[str, object]:
+        output: dict[str, object] = msgspec.json.decode((await tools.run(NAME, '{"query":"whales"}')).output)
+        return output
+
+    for _ in range(3):
+        assert _is_told_aloud(await ask(), ())
+    assert len(books.asked) == 1, "an open breaker is not waited for"
+    books.fails = None
+    await trio.sleep(5.001)
+    assert "passages" in await ask()
 
 
 async def test_text_that_gives_orders_is_quoted_as_data() -> None:

@@ -1,5 +1,7 @@
 """The other ends that the tests of this room talk to: frames made by hand, and connected pairs."""
 
+import base64
+import hashlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -95,6 +97,20 @@ async def read_head(wire: Wire) -> tuple[bytes, bytes]:
         data += piece
     end = data.index(b"\r\n\r\n") + 4
     return data[:end], data[end:]
+
+
+def switching(head: bytes, *extra: bytes, accept: bytes | None = None) -> bytes:
+    """A right 101 to the request in `head`, with further header lines."""
+    key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
+    digest = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + (accept or digest),
+        *extra,
+    ]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 async def receive_exactly(wire: Wire, count: int) -> bytes:

@@ -1,5 +1,3 @@
-import base64
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,21 +13,7 @@ from server.transport.memory import MemoryWire, memory_wire_pair
 from server.transport.tls import start_tls
 from server.transport.wire import SocketWire, Wire, send_all
 from tests.transport.conftest import Contexts
-from tests.transport.peers import CLOSE, TEXT, frame, parse_frames, read_head, receive_to_end
-
-
-def switching(head: bytes, *extra: bytes, accept: bytes | None = None) -> bytes:
-    """A right 101 to the request in `head`, with further header lines."""
-    key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
-    digest = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-    lines = [
-        b"HTTP/1.1 101 Switching Protocols",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Accept: " + (accept or digest),
-        *extra,
-    ]
-    return b"\r\n".join([*lines, b"", b""])
+from tests.transport.peers import CLOSE, TEXT, frame, parse_frames, read_head, receive_to_end, switching
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ _CAPITALISED = re.compile(r"(?<!^)(?<![.!?]\s)\b([A-Z][\w'â€™-]+(?:\s+[A-Z][\w'â
 # A description matches when this share of its words, and at least two of them, are in what the user said.
 _DESCRIPTION_SHARE = 0.5
 _DESCRIPTION_WORDS_MIN = 2
+_FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s)|\Z)", re.DOTALL)
 _SPOKEN_FIELDS_MAX = 6
 _SPOKEN_KEYS = ("message", "answer", "text", "result", "summary", "output", "description", "status")
 _DEPTH_MAX = 4
@@ -179,7 +180,9 @@ def spoken_result(output: str, language: str) -> str:
     except msgspec.DecodeError:
         data = output
     if isinstance(data, dict) and data.get("error"):
-        return phrase("tool_failed", language, text=_value_aloud(data["error"]))
+        # What follows the first sentence is advice to the one who reads it.
+        said = _FIRST_SENTENCE.match(_value_aloud(data["error"]).strip())
+        return phrase("tool_failed", language, text=said.group() if said else "")
     text = _value_aloud(data).strip()
     if not text:
         return phrase("tool_done", language)

@@ -80,10 +80,11 @@ def read_passages(output: str) -> list[Passage] | SearchFailure | None:
         return _listed(data) or None
     if not isinstance(data, dict):
         return None
-    for key in _LISTS:
-        if isinstance(data.get(key), list):
-            return _listed(data[key])
     error = data.get("error")
+    for key in _LISTS:
+        # An empty list beside an error is no finding.
+        if isinstance(data.get(key), list) and (data[key] or not error):
+            return _listed(data[key])
     if error:
         return SearchFailure(error if isinstance(error, str) else msgspec.json.encode(error).decode())
     return None

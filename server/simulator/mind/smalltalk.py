@@ -4,6 +4,7 @@ import re
 
 from server.simulator.mind.phrasebook import phrase
 from server.simulator.mind.question import without_scaffold
+from server.simulator.mind.utterance import Utterance
 
 _NAME = re.compile(
     r"\b(?:[Yy]ou are|[Yy]our name is|[Yy]ou['’]re|[Nn]amed"
@@ -13,6 +14,7 @@ _GREETING_GIVEN = re.compile(
     r"^\s*(?:greeting|greet (?:the )?\w+ with)\s*:\s*[\"“]?(.+?)[\"”]?\s*$", re.IGNORECASE | re.MULTILINE
 )
 _DICTATED = re.compile(r"^\s*say(?: exactly| this)?\s*:\s*(.+)$", re.IGNORECASE | re.DOTALL)
+_NO_GREETING = re.compile(r"\bdo(?: not|n['’]t) greet\b", re.IGNORECASE)
 _QUOTES = (("“", "”"), ('"', '"'), ("'", "'"))
 
 _FILLER = (
@@ -75,6 +77,11 @@ def greeting(instructions: str, language: str) -> str:
     if given:
         return given.group(1)
     return _named("greeting", instructions, language)
+
+
+def forbids_greeting(entry: Utterance) -> bool:
+    """Whether a system message says that the person was greeted already."""
+    return entry.role == "system" and _NO_GREETING.search(entry.text) is not None
 
 
 def small_talk(text: str, instructions: str, language: str) -> str | None:

@@ -12,12 +12,14 @@ from protocol.avatar.events import (
     AvatarState,
     AvatarUsage,
     ProfileView,
+    Snapshot,
     Source,
 )
 from protocol.realtime.codec import encode
 from protocol.realtime.server_events import ServerEvent
 
 PROFILE = ProfileView(title="Museum", greeting="Welcome.", voice="alloy", language="en", sample_questions=["When?"])
+SNAPSHOT = Snapshot(items=[], session=None, response_id=None, state=None)
 SOURCE = Source(id="p1", title="Hours", uri="hours.md", snippet="Open at nine.", score=1.5)
 
 
@@ -29,7 +31,7 @@ SOURCE = Source(id="p1", title="Hours", uri="hours.md", snippet="Open at nine.",
             {"session_id", "kb_id", "profile", "resume_token", "resume_window_s", "expires_at"},
         ),
         (
-            AvatarSession(event_id="e", session_id="s", kb_id="k", profile=PROFILE, recovered=False, snapshot={}),
+            AvatarSession(event_id="e", session_id="s", kb_id="k", profile=PROFILE, recovered=False, snapshot=SNAPSHOT),
             {
                 "session_id",
                 "kb_id",

@@ -9,7 +9,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from protocol.conversation.actions import Action, Called, Charge, Close, Record, RunTool, ToClient, ToUpstream
+from protocol.conversation.actions import (
+    Action,
+    Called,
+    Charge,
+    Close,
+    Disconnect,
+    Record,
+    RunTool,
+    ToClient,
+    ToUpstream,
+)
+from protocol.conversation.service_watch import RESPONSE_DEADLINE
 from protocol.realtime.codec import InvalidEvent, decode_server, read_head
 from tests.protocol.conversation.service import SERVER_TOOL
 
@@ -37,6 +48,10 @@ class Oracle:
         self.call_of: dict[str, str] = {}
         self.run: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
+        # Results told to the present connection.
+        self.told: Counter[str] = Counter()
+        # Answers that were lost with a connection, and may be asked for again.
+        self.owed_again = 0
         self.lost: Counter[str] = Counter()
         self._client_calls: set[str] = set()
         # Rounds: responses that completed with server calls; those followed; those that need not be.
@@ -111,13 +126,24 @@ class Oracle:
     def deadline_passes(self, name: str) -> None:
         """A deadline fires."""
         self._input = self._input_event = None
-        if name == "follow_up":
-            self._resolve()
-            self._drop_rounds()
+        if name == RESPONSE_DEADLINE:
+            # The service may be asked for the answer to speech that it owes.
+            self.owed_again = 1
 
     def something_else(self) -> None:
-        """Open, lost or ended."""
+        """Open or ended."""
         self._input = self._input_event = None
+
+    def connection_lost(self) -> None:
+        """The service knows nothing any more."""
+        self.told.clear()
+        self.owed_again = 1
+        if self.outstanding is not None:
+            self.dropped.add(self.outstanding)
+        if self._active is not None:
+            self.excused.add(self._active)
+        self._active = None
+        self._resolve()
 
     def _hide(self, item: Event) -> None:
         call_id = item.get("call_id")
@@ -186,13 +212,16 @@ class Oracle:
                     self.lost[call_id] += 1
                     assert self.lost[call_id] == 1 or not call_id, f"{call_id} is lost twice"
                     assert self.answered[call_id] == 0, f"{call_id} is lost after it was answered"
+                case Disconnect():
+                    self.connection_lost()
                 case Close():
                     self.closed = True
         self._check_charges(newly_charged)
         self._check_calls_are_taken_up()
         if self.closed:
             for call_id in self.run:
-                assert self.answered[call_id] + self.lost[call_id] == 1, f"{call_id} is neither answered nor lost"
+                once = bool(self.answered[call_id]) + self.lost[call_id]
+                assert once == 1, f"{call_id} is neither answered nor lost"
 
     def _check_charges(self, newly: Counter[str]) -> None:
         event = self._input_event
@@ -259,11 +288,14 @@ class Oracle:
         if BY_CLIENT in event:
             return
         kind = event["type"]
-        if kind == "conversation.item.create":
+        if kind == "conversation.item.create" and event["item"]["type"] == "function_call_output":
             item = event["item"]
             call_id = item["call_id"]
+            if call_id not in self.run:
+                return  # the client's own
             self.answered[call_id] += 1
-            assert self.answered[call_id] == 1, f"{call_id} is answered again"
+            self.told[call_id] += 1
+            assert self.told[call_id] == 1, f"{call_id} is answered again"
             assert self.run[call_id] == 1
             assert self.lost[call_id] == 0
             if not self._show_tools:
@@ -279,6 +311,12 @@ class Oracle:
         assert self._active is None, f"a follow-up while {self._active} is active"
         assert self.outstanding is None, f"a follow-up while {self.outstanding} is unanswered"
         ready = [round_ for round_ in self.completed if round_ not in self.followed]
+        if self.owed_again:
+            # What the lost connection was answering, or had been asked for.
+            self.owed_again -= 1
+            self.outstanding = event["event_id"]
+            self.followed |= dict.fromkeys(ready, str(event["event_id"]))
+            return
         assert ready, "a follow-up of nothing"
         latest = ready[-1]
         assert latest not in self._interrupted, "a follow-up to what was interrupted"

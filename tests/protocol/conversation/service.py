@@ -87,6 +87,15 @@ class Service:
         self.truncated: list[Event] = []
         self.say({"type": "session.created", "session": self.session})
 
+    def anew(self) -> "Service":
+        """The service at another connection: a new session that knows nothing of this one, and repeats no id."""
+        fresh = Service(self._next_shape, interrupts=self._interrupts, answers_speech=self._answers_speech)
+        fresh.down.clear()
+        fresh._count = self._count + 1000
+        fresh.begun_by, fresh.calls = self.begun_by, {}
+        fresh.say({"type": "session.created", "session": fresh.session})
+        return fresh
+
     def _id(self, kind: str) -> str:
         self._count += 1
         return f"{kind}_{self._count:05d}"
@@ -135,6 +144,8 @@ class Service:
         elif item["type"] == "function_call_output" and item["call_id"] not in self.calls:
             self.refuse(event, "invalid_tool_call_id")
         else:
+            if item["type"] == "function_call":
+                self.calls[item["call_id"]] = item["id"]
             if item["type"] == "function_call_output":
                 self.outputs.setdefault(item["call_id"], []).append(item["output"])
             self._place(item, previous)

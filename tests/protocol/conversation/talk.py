@@ -14,7 +14,10 @@ from protocol.conversation.actions import (
     Called,
     Charge,
     Close,
+    Connect,
+    Disconnect,
     Evidence,
+    Heard,
     Ignored,
     PurgeAudio,
     Record,
@@ -26,6 +29,7 @@ from protocol.conversation.actions import (
     ToUpstream,
 )
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.limits import Limits
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
 from tests.protocol.conversation.oracle import BY_CLIENT, Oracle
@@ -33,6 +37,10 @@ from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event,
 
 BASE: Event = {"type": "realtime", "instructions": "You guide visitors.", "output_modalities": ["audio"]}
 SOURCE = Source(id="p1", title="Hours", uri="hours.md", snippet="Open at nine.", score=1.5)
+
+
+# Unix seconds at the beginning of the machine's clock.
+WALL = 1_800_000_000.0
 
 
 class Talk:
@@ -58,6 +66,7 @@ class Talk:
         next_shape: Callable[[], Shape] | None = None,
         base: Event | None = None,
         opened: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         waiting = deque(shapes)
         self.service = Service(
@@ -68,7 +77,7 @@ class Talk:
         self._ids = 0
         self._client_events = 0
         self.configuration = Configuration(base or BASE, [SERVER_TOOL], settable=settable, show_tools=show_tools)
-        self.machine = Conversation(self.configuration, avatar_events=avatar, new_id=self._new_id)
+        self.machine = Conversation(self.configuration, avatar_events=avatar, new_id=self._new_id, limits=limits)
         self.oracle = Oracle(self.service.begun_by, show_tools=show_tools, interrupts=interrupts)
         self.now = 100.0
         self.up: deque[bytes] = deque()
@@ -77,6 +86,10 @@ class Talk:
         self.actions: list[Action] = []
         self.tools: dict[str, RunTool] = {}
         self.deadlines: dict[str, float] = {}
+        # The connections that were asked for and not opened; the one that is open, 0 for none; and those that stand by.
+        self.asked_for: list[int] = []
+        self.connection = 0
+        self._perform(self.machine.on_start(self.now))
         if opened:
             self.open()
             self.settle()
@@ -92,9 +105,17 @@ class Talk:
             match action:
                 case ToClient(frame=frame):
                     self.seen.append(json.loads(frame))
-                case ToUpstream(frame=frame):
-                    self.up.append(frame)
+                case ToUpstream(frame=frame, connection=connection):
+                    if connection == self.connection:
+                        self.up.append(frame)
                     self.told.append(json.loads(frame))
+                case Connect(connection=connection):
+                    self.asked_for.append(connection)
+                case Disconnect(connection=connection):
+                    if connection == self.connection:
+                        self.connection = 0
+                    if connection in self.asked_for:
+                        self.asked_for.remove(connection)
                 case RunTool(call_id=call_id):
                     self.tools[call_id] = action
                 case SetDeadline(name=name, at=None):
@@ -106,9 +127,15 @@ class Talk:
     # Inputs
 
     def open(self) -> list[Action]:
-        """The service's connection opens."""
+        """The connection that was asked for opens; after the first, the service knows nothing any more."""
+        if not self.asked_for:
+            return []
         self.oracle.something_else()
-        return self._perform(self.machine.on_upstream_open(self.now))
+        self.connection = self.asked_for.pop(0)
+        if self.connection > 1:
+            self.up.clear()
+            self.service = self.service.anew()
+        return self._perform(self.machine.on_upstream_open(self.connection, self.now, wall=WALL + self.now))
 
     def client(self, event: Event | bytes, *, is_text: bool = True) -> list[Action]:
         """The client sends an event; an object is marked as the client's."""
@@ -121,8 +148,11 @@ class Talk:
     def upstream(self, event: Event | bytes) -> list[Action]:
         """A frame of the service arrives."""
         frame = event if isinstance(event, bytes) else json.dumps({"event_id": "event_x", **event}).encode()
-        self.oracle.service_says(frame)
-        return self._perform(self.machine.on_upstream(frame, self.now))
+        if self.connection:
+            self.oracle.service_says(frame)
+        else:
+            self.oracle.something_else()
+        return self._perform(self.machine.on_upstream(self.connection, frame, self.now))
 
     def dropped(self, dropped_ms: float) -> list[Action]:
         """The link dropped speech of the user's."""
@@ -148,7 +178,10 @@ class Talk:
     def lose_upstream(self, reason: EndReason = EndReason.UPSTREAM_UNAVAILABLE) -> list[Action]:
         """The service's connection is gone."""
         self.oracle.something_else()
-        return self._perform(self.machine.on_upstream_lost(reason, "gone", self.now))
+        self.up.clear()
+        self.service.down.clear()
+        lost, self.connection = self.connection or (self.asked_for or [0])[0], 0
+        return self._perform(self.machine.on_upstream_lost(lost, reason, "gone", self.now))
 
     def end(self, reason: EndReason = EndReason.CLIENT_LOST) -> list[Action]:
         """The session must end."""
@@ -228,7 +261,7 @@ class Talk:
         """What was dropped by rule."""
         return [action for action in self.actions if isinstance(action, Ignored)]
 
-    def record(self) -> list[Said | Called]:
+    def record(self) -> list[Said | Heard | Called]:
         """The record."""
         return [action.entry for action in self.actions if isinstance(action, Record)]
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from protocol.conversation.actions import Called, Ignored, ToClient
+from protocol.conversation.actions import Called, Ignored, Said, ToClient
 from protocol.conversation.answers import (
     ENDED_KEPT,
-    FOLLOW_UP_DEADLINE,
-    FOLLOW_UP_DEADLINE_S,
     MAX_TOOL_ROUNDS,
 )
+from protocol.conversation.limits import Limits
 from protocol.conversation.requests import REQUEST_LOST_S
+from protocol.conversation.service_watch import RESPONSE_DEADLINE
 from protocol.endings import EndReason
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event
 from tests.protocol.conversation.talk import SOURCE, Talk, ask, typed, with_client_tool
@@ -391,7 +391,7 @@ def test_speech_between_request_and_follow_up_cancels_the_follow_up() -> None:
     talk.service.speech_starts()
     talk.deliver()
     assert [status for _, status in talk.lives()] == ["in_progress", "cancelled"]
-    assert FOLLOW_UP_DEADLINE not in talk.deadlines
+    assert RESPONSE_DEADLINE not in talk.deadlines
     talk.settle()
     assert len(talk.sent("response.cancel")) == 1
     # The service had begun it before the cancel arrived; nothing visible came of it, so nothing is seen of it.
@@ -476,7 +476,7 @@ def test_a_follow_up_in_whose_place_speech_began_a_response_is_that_response() -
     assert len(talk.service.refused) == 1
     assert talk.errors() == []
     assert [status for _, status in talk.lives()] == ["in_progress", "completed"]
-    assert FOLLOW_UP_DEADLINE not in talk.deadlines
+    assert RESPONSE_DEADLINE not in talk.deadlines
 
 
 def test_a_follow_up_refused_for_another_active_response_ends_as_cancelled() -> None:
@@ -501,7 +501,7 @@ def test_a_follow_up_refused_for_another_reason_ends_as_failed_with_that_reason(
     assert [status for _, status in talk.lives()] == ["in_progress", "failed"]
     details = talk.got("response.done")[0]["response"]["status_details"]
     assert details == {"type": "failed", "error": error}
-    assert FOLLOW_UP_DEADLINE not in talk.deadlines
+    assert RESPONSE_DEADLINE not in talk.deadlines
 
 
 def test_a_failed_follow_up_of_an_answer_already_ended_is_an_error_of_its_own() -> None:
@@ -515,18 +515,32 @@ def test_a_failed_follow_up_of_an_answer_already_ended_is_an_error_of_its_own() 
     assert len(talk.lives()) == 2
 
 
-def test_a_follow_up_that_does_not_begin_in_time_fails_and_a_late_one_is_an_answer_all_the_same() -> None:
+def test_a_follow_up_that_does_not_begin_in_time_is_asked_of_another_connection() -> None:
     talk = Talk(("look",), ("say",))
     talk.client(ask("mine"))
     talk.settle()
     talk.result(talk.call())
-    assert talk.deadlines == {FOLLOW_UP_DEADLINE: talk.now + FOLLOW_UP_DEADLINE_S}
-    talk.now += FOLLOW_UP_DEADLINE_S
-    talk.deadline(FOLLOW_UP_DEADLINE)
+    assert talk.deadlines[RESPONSE_DEADLINE] == talk.now + Limits().response_s
+    talk.now += Limits().response_s
+    talk.deadline(RESPONSE_DEADLINE)
+    assert talk.asked_for == [2]
+    talk.open()
+    talk.settle()
+    assert [status for _, status in talk.lives()] == ["in_progress", "completed"]
+    assert len(talk.service.asked) == 1
+
+
+def test_a_follow_up_that_no_connection_begins_fails() -> None:
+    talk = Talk(("look",), ("say",))
+    talk.client(ask("mine"))
+    talk.settle()
+    talk.result(talk.call())
+    talk.deadline(RESPONSE_DEADLINE)
+    talk.open()
+    talk.deadline(RESPONSE_DEADLINE)
     assert [status for _, status in talk.lives()] == ["in_progress", "failed"]
     assert talk.got("response.done")[0]["response"]["status_details"]["error"]["code"] == "response_timeout"
-    talk.settle()
-    assert [status for _, status in talk.lives()][2:] == ["in_progress", "completed"]
+    assert talk.asked_for == []
 
 
 def test_after_a_lost_follow_up_the_next_search_is_followed_as_ever() -> None:
@@ -534,21 +548,23 @@ def test_after_a_lost_follow_up_the_next_search_is_followed_as_ever() -> None:
     talk.client(ask("first"))
     talk.settle()
     talk.result(talk.call())
+    for _ in range(2):
+        talk.up.clear()
+        talk.deadline(RESPONSE_DEADLINE)
+        talk.open()
     talk.up.clear()
-    talk.deadline(FOLLOW_UP_DEADLINE)
     talk.service.speech_starts()
     talk.service.speech_stops()
     talk.answer_tools()
-    assert len(talk.follow_ups()) == 2
-    assert [status for _, status in talk.lives()][2:] == ["in_progress", "completed"]
+    assert [status for _, status in talk.lives()] == ["in_progress", "failed", "in_progress", "completed"]
 
 
-def test_a_follow_up_deadline_that_passes_after_all_changes_nothing() -> None:
+def test_a_deadline_that_passes_after_all_changes_nothing() -> None:
     talk = Talk(("look",), ("say",))
     talk.client(ask())
     talk.answer_tools()
     before = len(talk.actions)
-    talk.deadline(FOLLOW_UP_DEADLINE)
+    talk.deadline(RESPONSE_DEADLINE)
     assert len(talk.actions) == before
 
 
@@ -674,12 +690,15 @@ def test_a_search_in_a_response_that_did_not_complete_is_told_to_the_model_and_n
     assert talk.oracle.answered["call_1"] == 1
 
 
-def test_a_lost_connection_ends_what_the_client_takes_to_be_active_and_records_what_was_lost() -> None:
+def test_where_no_service_can_be_had_what_is_active_ends_and_what_was_lost_is_recorded() -> None:
     talk = Talk(("look", "look"), avatar=True)
     talk.client(ask())
     talk.settle()
     first, second = talk.tools
     talk.result(first)
+    talk.lose_upstream()
+    assert talk.closings() == []
+    talk.now += Limits().reconnect_s
     talk.lose_upstream()
     assert [status for _, status in talk.lives()] == ["in_progress", "failed"]
     assert lost(talk) == [second]
@@ -688,15 +707,19 @@ def test_a_lost_connection_ends_what_the_client_takes_to_be_active_and_records_w
     assert talk.result(second) == []
 
 
-def test_a_connection_lost_in_the_middle_of_words_ends_them() -> None:
+def test_a_connection_lost_in_the_middle_of_words_ends_them_and_the_rest_is_asked_for() -> None:
     talk = Talk(("say",))
     talk.client(ask())
     talk.pump()
-    talk.service.generate(5)
+    talk.service.generate(9)
     talk.deliver(100)
     talk.lose_upstream()
-    assert [status for _, status in talk.lives()] == ["in_progress", "failed"]
-    assert talk.upstream(response("resp_9")) == []
+    assert [status for _, status in talk.lives()] == ["in_progress", "incomplete"]
+    assert [action for action in talk.upstream(response("resp_9")) if not isinstance(action, Ignored)] == []
+    talk.open()
+    talk.settle()
+    assert [status for _, status in talk.lives()][2:] == ["in_progress", "completed"]
+    assert "…We" in talk.service.asked[0]["response"]["instructions"]
 
 
 def test_a_session_that_ends_records_the_calls_nobody_waits_for() -> None:
@@ -849,7 +872,7 @@ def test_the_record_has_what_was_said_and_what_was_called() -> None:
     talk.client(typed("When?"))
     talk.client(ask())
     talk.answer_tools()
-    said = [(entry.role, entry.text) for entry in talk.record() if not isinstance(entry, Called)]
+    said = [(entry.role, entry.text) for entry in talk.record() if isinstance(entry, Said)]
     assert said == [("user", "When?"), ("assistant", "We open at nine.")]
     called = [entry for entry in talk.record() if isinstance(entry, Called)]
     assert [entry.outcome for entry in called] == ["answered"]

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.avatar.events import AvatarSession, ProfileView
-from protocol.conversation.actions import PurgeAudio, Said, SetDeadline, ToClient, ToolResult, ToUpstream
+from protocol.conversation.actions import Heard, PurgeAudio, Said, SetDeadline, ToClient, ToolResult, ToUpstream
 from protocol.conversation.configuration import BROWSER_FIELDS, Configuration
+from protocol.conversation.limits import Limits
 from protocol.conversation.lost_speech import LOST_SPEECH_DEADLINE, TELL_EVERY_S
-from protocol.conversation.machine import OPENING_DEADLINE, OPENING_DEADLINE_S, Conversation
+from protocol.conversation.machine import Conversation
+from protocol.conversation.succession import OPENING_DEADLINE, OPENING_DEADLINE_S
 from protocol.endings import EndReason
 from protocol.realtime.client_events import CLIENT_EVENT_TYPES
 from tests.protocol.conversation.oracle import BY_CLIENT
@@ -26,8 +28,6 @@ from tests.protocol.realtime.test_codec import JSON, NO_JSON, broken
 
 def test_our_configuration_goes_first_and_the_client_sees_the_session_once_it_is_confirmed() -> None:
     talk = Talk(opened=False)
-    talk.deliver()
-    assert talk.seen == []
     talk.open()
     (update,) = talk.told
     assert update["type"] == "session.update"
@@ -74,10 +74,13 @@ def test_what_the_service_said_before_it_closed_on_us_is_told_with_the_end() -> 
     assert [error["message"] for error in talk.errors()] == ["gone It refused the session (invalid_api_key)."]
 
 
-def test_a_session_that_reached_its_maximum_duration_ends_as_expired() -> None:
-    talk = Talk()
+def test_a_session_that_reached_its_maximum_duration_ends_as_expired_if_there_is_no_other() -> None:
+    talk = Talk(limits=Limits(reconnect_s=5))
     error = {"type": "invalid_request_error", "code": "session_expired", "message": "60 minutes.", "event_id": None}
     talk.upstream({"type": "error", "error": error})
+    assert talk.errors() == []
+    assert talk.asked_for == [2]
+    talk.now += 5
     talk.lose_upstream()
     assert [close.reason for close in talk.closings()] == [EndReason.UPSTREAM_EXPIRED]
 
@@ -131,10 +134,27 @@ def test_what_the_structs_skip_is_refused_where_the_event_must_be_rewritten(even
 @pytest.mark.parametrize("type_", sorted(set(CLIENT_EVENT_TYPES) - {"session.update", "response.create"}))
 def test_what_need_not_be_rewritten_goes_on_as_the_same_bytes(type_: str) -> None:
     talk = Talk()
-    frame = json.dumps({"type": type_, **CLIENT[type_], BY_CLIENT: 1}).encode()
+    frame = json.dumps({"type": type_, "event_id": "mine", **CLIENT[type_], BY_CLIENT: 1}).encode()
     sent = [action for action in talk.client(frame) if isinstance(action, ToUpstream)]
     assert [action.frame for action in sent] == [frame]
     assert sent[0].frame is frame
+
+
+NAMELESS = ("conversation.item.create", "conversation.item.retrieve", "input_audio_buffer.commit")
+
+
+@pytest.mark.parametrize("type_", NAMELESS)
+@pytest.mark.parametrize("event_id", [{}, {"event_id": None}])
+def test_what_has_no_name_gets_one_and_its_error_has_none(type_: str, event_id: Event) -> None:
+    talk = Talk()
+    frame = json.dumps({"type": type_, **event_id, **CLIENT[type_], BY_CLIENT: 1}).encode()
+    talk.client(frame)
+    sent = talk.told[-1]
+    assert sent["event_id"].startswith("event_la_")
+    assert {**sent, **event_id} == {**json.loads(frame), "event_id": event_id.get("event_id", sent["event_id"])}
+    error = {"type": "invalid_request_error", "code": "x", "message": "m", "event_id": sent["event_id"]}
+    talk.upstream({"type": "error", "error": error})
+    assert [(error["code"], error["event_id"]) for error in talk.errors()] == [("x", None)]
 
 
 def test_speech_goes_on_as_the_same_bytes_with_its_length() -> None:
@@ -368,7 +388,7 @@ def test_who_speaks_over_the_answer_is_heard_and_the_model_knows_what_was_not() 
     (cut,) = talk.sent("conversation.item.truncate")
     assert (cut["item_id"], cut["content_index"]) == (item_id, 0)
     assert cut["audio_end_ms"] in (149, 150)
-    assert Said(item_id, "assistant", "", heard_ms=cut["audio_end_ms"]) in talk.record()
+    assert Heard(item_id, cut["audio_end_ms"], 300, "We open") in talk.record()
     assert [status for _, status in talk.lives()] == ["in_progress", "cancelled"]
 
 
@@ -594,12 +614,14 @@ def test_no_frame_of_either_side_stops_the_machine(
     tool = {**SERVER_TOOL, "name": "look_up"}
     configuration = Configuration(BASE, [tool], show_tools=show_tools)
     machine = Conversation(configuration, avatar_events=avatar, new_id=lambda: str(next(numbers)))
-    actions = machine.on_upstream_open(0.0)
-    actions += machine.on_upstream(json.dumps({"type": "session.updated", "session": SESSION}).encode(), 0.0)
+    actions = machine.on_start(0.0)
+    actions += machine.on_upstream_open(1, 0.0, wall=0.0)
+    actions += machine.on_upstream(1, json.dumps({"type": "session.updated", "session": SESSION}).encode(), 0.0)
     for side, frame in frames:
-        actions += machine.on_client(frame, 0.0) if side == "client" else machine.on_upstream(frame, 0.0)
+        actions += machine.on_client(frame, 0.0) if side == "client" else machine.on_upstream(1, frame, 0.0)
         actions += machine.on_result("call_1", ToolResult("x"), 0.0)
-    actions += machine.on_deadline("follow_up", 0.0)
+    for name in sorted({action.name for action in actions if isinstance(action, SetDeadline)}):
+        actions += machine.on_deadline(name, 0.0)
     actions += machine.on_end(EndReason.INTERNAL, "over", 0.0)
     for action in actions:
         if isinstance(action, ToClient | ToUpstream):
@@ -611,8 +633,9 @@ def test_no_frame_of_either_side_stops_the_machine(
 @given(st.dictionaries(st.sampled_from(["type", "audio", "tools", "tool_choice", "instructions"]), JSON))
 def test_no_session_the_service_may_show_stops_the_machine(session: dict[str, Any]) -> None:
     machine = Conversation(Configuration(BASE, [SERVER_TOOL]), avatar_events=True, new_id=lambda: "x")
-    machine.on_upstream_open(0.0)
-    machine.on_upstream(json.dumps({"type": "session.updated", "session": session}).encode(), 0.0)
+    machine.on_start(0.0)
+    machine.on_upstream_open(1, 0.0, wall=0.0)
+    machine.on_upstream(1, json.dumps({"type": "session.updated", "session": session}).encode(), 0.0)
 
 
 def test_an_append_that_is_mostly_padding_is_bounded_by_its_bytes_and_not_by_its_milliseconds() -> None:

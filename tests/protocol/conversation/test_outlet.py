@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.conversation.actions import Close, Ignored, ToClient, ToUpstream
+from protocol.conversation.journal import WAITING_AUDIO_MAX_BYTES, WAITING_AUDIO_MAX_MS, WAITING_CONTROL_MAX_BYTES
 from protocol.conversation.outlet import (
     OWN_EVENT_PREFIX,
-    WAITING_AUDIO_MAX_BYTES,
-    WAITING_AUDIO_MAX_MS,
-    WAITING_CONTROL_MAX_BYTES,
     Outlet,
 )
 from protocol.endings import EndReason
 from protocol.realtime.server_events import ErrorDetail
 from tests.protocol.conversation.talk import Talk, ask, typed
+
+AUDIO = "input_audio_buffer.append"
 
 
 def outlet() -> Outlet:
@@ -34,14 +34,13 @@ def test_ids_of_our_own_are_known_by_their_beginning_and_short_enough() -> None:
 
 def test_what_waited_follows_the_opening_in_order() -> None:
     out = outlet()
-    out.to_upstream(b"one")
-    out.to_upstream(b"two", audio_ms=20)
-    out.to_upstream(b"three")
+    out.to_upstream(b"one", kind="response.create")
+    out.to_upstream(b"two", kind=AUDIO, audio_ms=20)
+    out.to_upstream(b"three", kind="response.cancel")
     assert out.take() == []
-    out.open_upstream({"type": "session.update"})
-    out.to_upstream(b"four")
+    out.open_upstream(1)
+    out.to_upstream(b"four", kind="response.create")
     assert [action.frame for action in out.take() if isinstance(action, ToUpstream)] == [
-        b'{"type":"session.update"}',
         b"one",
         b"two",
         b"three",
@@ -51,20 +50,20 @@ def test_what_waited_follows_the_opening_in_order() -> None:
 
 def test_of_speech_the_last_minute_waits_and_control_events_are_not_dropped() -> None:
     out = outlet()
-    out.to_upstream(b"control")
-    dropped_ms = sum(out.to_upstream(b"%d" % second, audio_ms=1000) for second in range(70))
+    out.to_upstream(b"control", kind="response.create")
+    dropped_ms = sum(out.to_upstream(b"%d" % second, kind=AUDIO, audio_ms=1000) for second in range(70))
     assert dropped_ms == 70_000 - WAITING_AUDIO_MAX_MS
-    out.open_upstream({})
+    out.open_upstream(1)
     frames = [action.frame for action in out.take() if isinstance(action, ToUpstream)]
-    assert frames == [b"{}", b"control", *(b"%d" % second for second in range(10, 70))]
+    assert frames == [b"control", *(b"%d" % second for second in range(10, 70))]
 
 
 def test_frames_that_hold_little_sound_and_much_else_are_bounded_too() -> None:
     out = outlet()
     for _ in range(20):
-        out.to_upstream(bytes(512 * 1024), audio_ms=0.02)
-    out.open_upstream({})
-    waited = [action for action in out.take() if isinstance(action, ToUpstream)][1:]
+        out.to_upstream(bytes(512 * 1024), kind=AUDIO, audio_ms=0.02)
+    out.open_upstream(1)
+    waited = [action for action in out.take() if isinstance(action, ToUpstream)]
     assert sum(len(action.frame) for action in waited) <= WAITING_AUDIO_MAX_BYTES
 
 
@@ -111,14 +110,14 @@ def test_words_said_before_the_service_is_there_are_not_lost() -> None:
 
 def test_after_close_nothing_leaves() -> None:
     out = outlet()
-    out.to_upstream(b"waiting")
+    out.to_upstream(b"waiting", kind="response.create")
     out.close(EndReason.INTERNAL, "once")
     out.close(EndReason.COMPLETED, "twice")
     out.to_client(b"x")
-    out.to_upstream(b"x")
+    out.to_upstream(b"x", kind="response.create")
     out.refuse(ErrorDetail(type="t", message="m"))
     out.do(Ignored("client", "x", "y"))
-    out.open_upstream({})
+    out.open_upstream(1)
     assert out.take() == [Close(EndReason.INTERNAL, "once")]
     assert out.take() == []
 
@@ -137,9 +136,9 @@ def test_an_event_of_our_own_gets_an_id_of_our_own() -> None:
 def test_what_waits_is_bounded_in_time_and_bytes_and_is_the_newest(frames: list[tuple[int, float]]) -> None:
     out = outlet()
     for size, ms in frames:
-        out.to_upstream(bytes(size), audio_ms=ms)
-    out.open_upstream({})
-    waited = [action for action in out.take() if isinstance(action, ToUpstream)][1:]
+        out.to_upstream(bytes(size), kind=AUDIO, audio_ms=ms)
+    out.open_upstream(1)
+    waited = [action for action in out.take() if isinstance(action, ToUpstream)]
     assert sum(action.audio_ms for action in waited) <= WAITING_AUDIO_MAX_MS + 1e-6
     assert sum(len(action.frame) for action in waited) <= WAITING_AUDIO_MAX_BYTES
     newest = frames[len(frames) - len(waited) :]

@@ -72,7 +72,7 @@ def test_an_acknowledgement_never_goes_back_nor_beyond_what_was_sent() -> None:
 def test_an_acknowledgement_after_the_cut_changes_nothing() -> None:
     playback = spoken(("a", 1000))
     (cut,) = playback.interrupt(T + 0.1)
-    assert playback.acknowledge("a", 900)
+    assert playback.acknowledge("a", 900) is not None
     assert round(cut.heard_ms(T + 0.1)) == 100
 
 
@@ -84,7 +84,7 @@ def test_an_item_long_over_is_not_cut_for_its_last_unacknowledged_moment() -> No
 
 
 def test_nobody_acknowledges_what_was_never_spoken() -> None:
-    assert not Playback().acknowledge("a", 1)
+    assert Playback().acknowledge("a", 1) is None
 
 
 def test_the_client_may_cut_an_item_itself() -> None:
@@ -98,8 +98,8 @@ def test_the_client_may_cut_an_item_itself() -> None:
 
 def test_only_the_last_items_are_remembered() -> None:
     playback = spoken(*((f"item_{number}", 10) for number in range(100)))
-    assert not playback.acknowledge("item_0", 1)
-    assert playback.acknowledge("item_99", 1)
+    assert playback.acknowledge("item_0", 1) is None
+    assert playback.acknowledge("item_99", 1) == 1
 
 
 @given(
@@ -115,7 +115,7 @@ def test_nothing_is_believed_heard_beyond_what_was_sent_or_acknowledged(steps: l
     for what, item_id, ms in steps:
         if what == "sent" and playback.sent(item_id, 0, ms, now):
             sent[item_id] = sent.get(item_id, 0) + ms
-        elif what == "heard" and playback.acknowledge(item_id, ms):
+        elif what == "heard" and playback.acknowledge(item_id, ms) is not None:
             told[item_id] = max(told.get(item_id, 0), min(ms, sent[item_id]))
         elif what == "wait":
             now += ms / 1000

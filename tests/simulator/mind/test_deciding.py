@@ -97,8 +97,45 @@ def test_a_failed_search_is_not_taken_for_an_empty_one() -> None:
     assert "cannot look things up right now" in say(user("When?"), result({"error": "timeout", "message": "too slow"}))
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"error": "The search is unavailable right now. Say so, and do not guess."},
+        {"error": "It cannot be searched right now. For the next question search again.", "unavailable": True},
+        {"error": {"code": 503}, "passages": []},
+    ],
+)
+def test_a_search_that_is_unavailable_is_owned_up_to_in_one_sentence_and_tried_again(output: object) -> None:
+    before = [user("When does the ferry leave?"), result(output)]
+    text = say(*before)
+    assert text == "I cannot look things up right now, so please ask me again in a moment."
+    again = decide([*before, Utterance("assistant", text), user("When does the ferry leave?")], tools=[SEARCH])
+    assert isinstance(again, CallTool)
+    assert say(*before, result({"passages": [PASSAGE]})) == PASSAGE["text"]
+
+
+def test_of_another_tools_error_the_first_sentence_is_said() -> None:
+    failed = result({"error": "The tool did not answer within 10 seconds. Say so, and go on."}, "get_weather")
+    assert say(user("How is it in Oslo?"), failed) == "That did not work: The tool did not answer within 10 seconds."
+
+
+def test_a_result_that_comes_after_the_next_question_was_answered_is_told_of_the_first() -> None:
+    call = Utterance("tool_call", '{"query":"ferry"}', "search_knowledge_base", "call_1")
+    asked = [user("When does the ferry leave?"), call, user("What is my name?")]
+    told = [*asked, Utterance("assistant", "I don't know your name.")]
+    assert say(*told, result({"passages": [PASSAGE]})) == PASSAGE["text"]
+    assert say(*asked, result({"passages": [PASSAGE]})) == "I don't know your name: you have not told me."
+    looking = Utterance("tool_call", '{"query":"pier"}', "search_knowledge_base", "call_2")
+    assert say(*asked[:2], user("Who built the pier?"), looking, result({"passages": [PASSAGE]})) == PASSAGE["text"]
+    thanked = [*asked[:2], user("Thank you!"), result({"passages": [PASSAGE]})]
+    assert say(*thanked) == PASSAGE["text"]
+    assert say(*thanked, Utterance("assistant", PASSAGE["text"])) == "You are welcome."
+
+
 def test_speech_that_nobody_transcribed_is_owned_up_to() -> None:
     assert "cannot transcribe" in say(user(""))
+    assert "cannot transcribe" in say(user("[speech that was not transcribed]"))
+    assert decide([user("What does [inaudible] mean?")], tools=[SEARCH]) != decide([user("")], tools=[SEARCH])
 
 
 def test_response_instructions_can_dictate_the_text() -> None:
