@@ -27,7 +27,7 @@ async def told_to_go(client: Client) -> tuple[list[str], int]:
 async def test_a_signal_ends_sessions_with_a_word_and_the_process_with_0(
     prepared_data: Path, number: signal.Signals, reason: str, code: int
 ) -> None:
-    async with serving_process(prepared_data) as server:
+    async with serving_process(prepared_data, LIVEAVATAR_SHUTDOWN_GRACE="3") as server:
         async with server.opened() as avatar, server.opened("/v1/realtime") as other, server.client(init={}) as silent:
             await avatar.type("Who founded the museum?")
             await avatar.send("response.create")
@@ -36,14 +36,14 @@ async def test_a_signal_ends_sessions_with_a_word_and_the_process_with_0(
             server.process.send_signal(number)
             assert await told_to_go(other) == ([reason], code)
             assert await told_to_go(silent) == ([reason], code)
-            assert trio.current_time() - stopping_at < 3
+            assert trio.current_time() - stopping_at < 2
             assert await told_to_go(avatar) == ([reason], code)
             # What it was saying was said to its end, or as far as the grace goes.
             (done,) = avatar.of("response.done")
             assert done["response"]["status"] == "completed"
             assert len(avatar.of("avatar.going_away")) == 1
             assert await server.exited(PATIENCE_S) == 0
-            assert trio.current_time() - stopping_at < 5 + 2
+            assert trio.current_time() - stopping_at < 3 + 2
         await trio.sleep(0.1)
         events = [entry["event"] for entry in server.log]
         assert events[-1] == "stopped"
