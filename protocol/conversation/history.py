@@ -151,6 +151,13 @@ class History:
             entry.version += 1
         self._keep_bounds()
 
+    def left(self, item_id: str) -> None:
+        """The service ended a response without a word about this item of it: it stays as it is."""
+        entry = self._entries.get(item_id)
+        if entry is not None and not entry.complete:
+            entry.complete = True
+            entry.version += 1
+
     def grew(self, item_id: str, piece: str) -> None:
         """A piece of an answer's words came."""
         entry = self._entries.get(item_id)

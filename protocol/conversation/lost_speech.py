@@ -1,7 +1,7 @@
 """Tells the client how much of the user's speech was dropped on the way to the service, at most once a second."""
 
 from protocol.conversation.actions import SetDeadline
-from protocol.conversation.answers import Answers
+from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.outlet import Outlet
 from protocol.realtime.server_events import ErrorDetail
 
@@ -13,11 +13,11 @@ TELL_EVERY_S = 1.0
 class LostSpeech:
     """The sum of what was dropped and has not been told yet, in milliseconds."""
 
-    __slots__ = ("_answers", "_avatar_events", "_outlet", "_told_at", "_untold_ms")
+    __slots__ = ("_avatar_events", "_outlet", "_states", "_told_at", "_untold_ms")
 
-    def __init__(self, outlet: Outlet, answers: Answers, *, avatar_events: bool) -> None:
+    def __init__(self, outlet: Outlet, states: AvatarStates, *, avatar_events: bool) -> None:
         self._outlet = outlet
-        self._answers = answers
+        self._states = states
         self._avatar_events = avatar_events
         self._untold_ms = 0.0
         self._told_at: float | None = None
@@ -39,6 +39,6 @@ class LostSpeech:
         self._told_at = self._outlet.now
         message = f"{lost_ms:.0f} ms of your speech were lost: the Realtime service is slow."
         if self._avatar_events:
-            self._answers.degraded(message)
+            self._states.degraded(message)
         else:
             self._outlet.refuse(ErrorDetail(type="server_error", code="input_audio_dropped", message=message))

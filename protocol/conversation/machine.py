@@ -16,12 +16,12 @@ What holds for any order of events (kept by property tests and by simulation):
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from protocol.avatar.events import AvatarGoingAway, AvatarSession, Snapshot
+from protocol.avatar.events import AvatarGoingAway, AvatarSession
 from protocol.conversation import notes
 from protocol.conversation.actions import Action, Ignored, SetDeadline, ToolResult
 from protocol.conversation.answers import Answers
+from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import NO_RESULT, TOOL_DEADLINE
 from protocol.conversation.client_side import APPEND as CLIENT_AUDIO
 from protocol.conversation.client_side import PLAYBACK, ClientSide, invalid
@@ -34,7 +34,8 @@ from protocol.conversation.limits import Limits
 from protocol.conversation.lost_speech import LOST_SPEECH_DEADLINE, LostSpeech
 from protocol.conversation.outlet import OWN_EVENT_PREFIX, Outlet
 from protocol.conversation.playback import Playback
-from protocol.conversation.replay import Replay, Sent
+from protocol.conversation.presence import RESUME_DEADLINE, Presence
+from protocol.conversation.replay import Replay
 from protocol.conversation.service_side import AUDIO_DELTA, ServiceSide, read_event, unnamed
 from protocol.conversation.service_watch import RESPONSE_DEADLINE, STALL_DEADLINE, ServiceWatch, Verdict
 from protocol.conversation.succession import (
@@ -48,12 +49,11 @@ from protocol.conversation.succession import (
     Succession,
 )
 from protocol.conversation.visibility import HiddenItems
-from protocol.endings import EndReason, Reconnect
+from protocol.endings import EndReason
 from protocol.realtime import server_events as server
 from protocol.realtime.codec import Head, InvalidEvent, decode_object, encode, read_head
 from protocol.realtime.server_events import ErrorDetail
 
-RESUME_DEADLINE = "resume"
 DURATION_DEADLINE = "duration"
 
 # Seconds within which a client that is sent away is asked to connect again: as long as another server needs to be
@@ -86,14 +86,21 @@ class Conversation:
         self._hidden = HiddenItems()
         self._history = History()
         self._playback = Playback()
+        self._states = AvatarStates(outlet, told=avatar_events)
         self._answers = Answers(
-            outlet, configuration, self._hidden, self._history, avatar_events=avatar_events, tool_s=limits.tool_s
+            outlet,
+            configuration,
+            self._hidden,
+            self._history,
+            self._states,
+            avatar_events=avatar_events,
+            tool_s=limits.tool_s,
         )
         self._succession = Succession(outlet, configuration, self._history, self._hidden, limits)
         self._interruption = Interruption(
             outlet, self._playback, self._history, self._succession, truncates=avatar_events
         )
-        self._lost_speech = LostSpeech(outlet, self._answers, avatar_events=avatar_events)
+        self._lost_speech = LostSpeech(outlet, self._states, avatar_events=avatar_events)
         self._client = ClientSide(
             outlet,
             configuration,
@@ -108,6 +115,7 @@ class Conversation:
             outlet,
             configuration,
             self._answers,
+            self._states,
             self._playback,
             self._interruption,
             self._hidden,
@@ -118,8 +126,16 @@ class Conversation:
         self._watch = ServiceWatch(outlet, limits)
         self._idle = IdleWatch(outlet, limits)
         self._departure = Departure(outlet, self._playback)
-        self._attached = False
-        self._shown_session: dict[str, Any] | None = None
+        self._presence = Presence(
+            outlet,
+            self._answers,
+            self._states,
+            self._playback,
+            self._interruption,
+            self._history,
+            self._hidden,
+            limits,
+        )
         self._opening_error = ""
         self._expired = False
         self._deadlines: dict[str, Callable[[], None]] = {
@@ -150,9 +166,7 @@ class Conversation:
     def on_attached(self, hello: AvatarSession | None, now: float) -> list[Action]:
         """The client is there. ``hello`` is the first event of an avatar client."""
         self._outlet.now = now
-        self._attached = True
-        if hello is not None:
-            self._outlet.announce(hello)
+        self._presence.came(hello)
         return self._finish()
 
     def on_resumed(self, hello: AvatarSession, last_event_id: str | None, now: float) -> list[Action]:
@@ -161,46 +175,14 @@ class Conversation:
         It is greeted, and gets what it missed: all of it, or a snapshot instead.
         """
         self._outlet.now = now
-        self._attached = True
-        self._outlet.do(SetDeadline(RESUME_DEADLINE, None))
-        self._playback.resume(now)
         self._idle.active()
-        replay = self._outlet.replay
-        place = replay.place_of(last_event_id) if replay is not None else None
-        missed = replay.since(place, wanted=self._is_wanted) if replay is not None and place is not None else None
-        hello.event_id = self._outlet.new_event_id()
-        hello.recovered = missed is not None
-        if missed is None:
-            self._interruption.abandon(self._answers.speaking_item(self._playback.current_id))
-            hello.snapshot = self._snapshot()
-        self._outlet.to_client_only(encode(hello))
-        if replay is not None:
-            replay.greeted(hello.event_id, place if missed is not None and place is not None else replay.newest())
-        for sent in missed or ():
-            self._outlet.to_client_only(sent.frame, sent.item_id, sent.audio_ms)
+        self._presence.came_back(hello, last_event_id)
         return self._finish()
-
-    def _is_wanted(self, sent: Sent) -> bool:
-        """Whether sound that was missed is still to be heard: it was not cut off, nor played already."""
-        return sent.item_id is not None and self._playback.is_wanted(sent.item_id, sent.end_ms)
-
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(
-            items=self._history.snapshot(self._hidden),
-            session=self._shown_session,
-            response_id=self._answers.shown_response_id,
-            state=self._answers.state,
-        )
 
     def on_detached(self, reason: EndReason, message: str, now: float) -> list[Action]:
         """The client's connection is gone. One that may come back is waited for; else the session ends."""
         self._outlet.now = now
-        self._attached = False
-        self._playback.pause(now)
-        waits = self._limits.resume_s > 0 and reason.reconnect is Reconnect.RESUME and not self._departure.is_set
-        if waits:
-            self._outlet.do(SetDeadline(RESUME_DEADLINE, now + self._limits.resume_s))
-        else:
+        if not self._presence.went(reason) or self._departure.is_set:
             self._end(reason, message, "server_error")
         return self._finish()
 
@@ -331,7 +313,7 @@ class Conversation:
         updated = decode_object(frame)
         self._configuration.learn(updated["session"])
         self._outlet.journal.manual = not self._configuration.takes_turns
-        updated["session"] = self._shown_session = self._configuration.shown(updated["session"])
+        updated["session"] = self._presence.shown_session = self._configuration.shown(updated["session"])
         if not self._succession.confirmed_own(connection):
             self._configuration.confirmed()
             self._outlet.journal.settle("session.updated")
@@ -339,10 +321,10 @@ class Conversation:
         elif is_first:
             updated["type"], updated["event_id"] = "session.created", connection.created_event_id or event.event_id
             self._outlet.to_client(encode(updated))
-            self._answers.listening()
+            self._states.enter("listening")
             self._idle.start()
         else:
-            self._answers.connection_found()
+            self._states.connection_found()
 
     def _error(self, connection: Connection, frame: bytes, event: server.Error) -> None:
         error = event.error
@@ -394,7 +376,7 @@ class Conversation:
             self._take_over()
         elif self._succession.lost():
             if not self._outlet.is_open:
-                self._answers.connection_lost()
+                self._states.connection_lost()
         else:
             self._end_without_service(reason, message, retry_after_s)
 
@@ -474,7 +456,7 @@ class Conversation:
         self._departure.revoke(EndReason.IDLE_TIMEOUT)
 
     def _look_for_silence(self) -> None:
-        busy = not self._answers.is_at_rest or self._outlet.journal.is_speaking or not self._attached
+        busy = not self._answers.is_at_rest or self._outlet.journal.is_speaking or not self._presence.attached
         heard_out_at = self._playback.heard_out_at(self._outlet.now)
         match self._idle.look(busy=busy, heard_out_at=heard_out_at):
             case Silence.ASK:
@@ -487,17 +469,22 @@ class Conversation:
 
     def _say_goodbye(self, reason: EndReason, note: str) -> None:
         # Clients of the service's own protocol are not made to say what they did not ask for.
-        if self._avatar_events and self._attached and self._succession.was_confirmed and self._answers.is_at_rest:
+        if (
+            self._avatar_events
+            and self._presence.attached
+            and self._succession.was_confirmed
+            and self._answers.is_at_rest
+        ):
             self._answers.ask_ourselves(note)
         self._departure.announce(reason, reason.text, self._limits.goodbye_s)
 
     def on_drain(self, reason: EndReason, message: str, within_s: float, now: float) -> list[Action]:
         """The server goes away: what is being said may be finished within so many seconds, then the session ends."""
         self._outlet.now = now
-        if not self._attached:
+        if not self._presence.attached:
             self._end(reason, message, "server_error")
         elif self._avatar_events:
-            self._answers.ending()
+            self._states.enter("ending")
             self._outlet.announce(AvatarGoingAway(reason=message, reconnect_within_s=_RECONNECT_WITHIN_S))
         self._departure.announce(reason, message, within_s)
         return self._finish()

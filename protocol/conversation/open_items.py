@@ -105,6 +105,13 @@ class OpenItems:
         """The open items of a response, in order."""
         return {item_id: item for item_id, item in self._items.items() if item.response_id == response_id}
 
+    def forget(self, response_id: str) -> list[str]:
+        """The service ended a response: what it left open of it will not be ended any more. Returns those items."""
+        left = list(self.of(response_id))
+        for item_id in left:
+            del self._items[item_id]
+        return left
+
     def wind_down(self, response_id: str) -> list[dict[str, Any]]:
         """The events (without ids of their own) that end a response's open items as incomplete; they are forgotten."""
         events: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from protocol.avatar.events import AvatarVisemes
 from protocol.conversation.actions import Ignored, Record, Said
 from protocol.conversation.answers import Answers
+from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.client_side import ClientSide, invalid
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.history import History
@@ -52,6 +53,7 @@ class ServiceSide:
         outlet: Outlet,
         configuration: Configuration,
         answers: Answers,
+        states: AvatarStates,
         playback: Playback,
         interruption: Interruption,
         hidden: HiddenItems,
@@ -63,6 +65,7 @@ class ServiceSide:
         self._outlet = outlet
         self._configuration = configuration
         self._answers = answers
+        self._states = states
         self._playback = playback
         self._interruption = interruption
         self._hidden = hidden
@@ -122,7 +125,7 @@ class ServiceSide:
         audio_ms = base64_size(head.delta) / self._configuration.output_bytes_per_ms
         end_ms = self._playback.sent(head.item_id, head.content_index, audio_ms, self._outlet.now)
         if end_ms is not None:
-            self._answers.speaking()
+            self._states.enter("speaking")
             self._outlet.to_client(frame, head.item_id, audio_ms, end_ms)
 
     def _other(self, frame: bytes, head: Head) -> None:
@@ -263,7 +266,7 @@ class ServiceSide:
         if self._configuration.interrupts:
             self._answers.interrupted()
             self._interruption.silence()
-            self._answers.listening()
+            self._states.enter("listening")
 
     def _speech_stopped(self, _: Connection, frame: bytes, event: server.SpeechStopped) -> None:
         self._outlet.journal.speech_stopped(event.audio_end_ms)

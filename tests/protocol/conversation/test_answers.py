@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 
 from protocol.conversation.actions import Called, Ignored, Said, ToClient
-from protocol.conversation.answers import (
-    ENDED_KEPT,
-    MAX_TOOL_ROUNDS,
-)
+from protocol.conversation.asking import MAX_TOOL_ROUNDS
 from protocol.conversation.limits import Limits
 from protocol.conversation.requests import REQUEST_LOST_S
 from protocol.conversation.service_watch import RESPONSE_DEADLINE
+from protocol.conversation.shown_responses import ENDED_KEPT
 from protocol.endings import EndReason
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event
 from tests.protocol.conversation.talk import SOURCE, Talk, ask, typed, with_client_tool
