@@ -1,4 +1,4 @@
-"""Whether the client is there: its coming, its going, and its coming back to what it missed. Takes none of its events."""
+"""Whether the client is there: its coming, its going, its coming back to what it missed. Takes none of its events."""
 
 from protocol.avatar.events import AvatarSession, Snapshot
 from protocol.conversation.actions import SetDeadline
