@@ -11,7 +11,7 @@ from protocol.realtime.codec import InvalidEvent, read_head
 _PLACES_KEPT = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Sent:
     """A frame that was sent. ``item_id``, ``audio_ms`` and ``end_ms`` (its end in the item's sound) for audio only."""
 

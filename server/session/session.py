@@ -199,8 +199,8 @@ class Session:
         self._client, self._client_scope = client, trio.CancelScope()
         detached = trio.Event()
         self._tasks.start_soon(self._guarded, self._client_reader, client, self._client_scope, detached)
-        self._perform(attach(trio.current_time()))
         try:
+            self._perform(attach(trio.current_time()))
             await detached.wait()
         finally:
             self._detach(client, EndReason.CLIENT_LOST, "The client's connection was lost.")
@@ -220,8 +220,9 @@ class Session:
             self._client = None
             self._client_scope.cancel()
             if self.ending is None:
-                self._log.info("client detached", reason=reason.label, detail=message)
                 self._perform(self._conversation.on_detached(reason, message, trio.current_time()))
+            if self.ending is None:
+                self._log.info("client detached; the session waits for it", reason=reason.label, detail=message)
 
     def end(self, reason: EndReason, message: str) -> None:
         """Ends the session: the client is told why, then all its tasks are cancelled. The first reason counts."""
@@ -267,8 +268,7 @@ class Session:
 
     async def _azure_reader(self, number: int, patience_s: float | None) -> None:
         """One connection to the service, from its opening to its end."""
-        with trio.CancelScope() as scope:
-            self._upstream_scopes[number] = scope
+        with self._upstream_scopes[number]:
             try:
                 await self._use_upstream(number, patience_s)
             finally:
@@ -290,6 +290,7 @@ class Session:
             # Guarded here too: the close below may take seconds, and the client must not wait for it.
             await self._guarded(self._read_upstream, number, connection)
         finally:
+            connection.on_audio_dropped = None
             del self._upstreams[number]
             await connection.aclose()  # shields itself, within its own deadline
 
@@ -387,6 +388,8 @@ class Session:
                     upstream.send(frame, audio_ms=audio_ms)
             case Connect(number, patience_s):
                 if self._tasks is not None:
+                    # There before the task is, so that it can be given up before it has begun.
+                    self._upstream_scopes[number] = trio.CancelScope()
                     self._tasks.start_soon(self._guarded, self._azure_reader, number, patience_s)
             case Disconnect(number):
                 if (scope := self._upstream_scopes.get(number)) is not None:
