@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := server protocol tests bench
 ARGS ?=
+SEEDS ?= 1000
 # Of flake8-async's rules, not: 114, which wants every startable function listed; 124, which does not see that views must be
 # async; and the optional ones on checkpoints in every path (900 to 913): a reader that has buffered messages has none.
 ASYNC_OFF := ASYNC114,ASYNC124,ASYNC900,ASYNC910,ASYNC911,ASYNC912,ASYNC913
 EXPORT := uv export --frozen --quiet --all-extras --all-groups --no-emit-project --no-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check ci bench format lock docs clean
+.PHONY: help setup run test check ci bench simulate mutants format lock docs clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +54,12 @@ ci: ## what the build server runs: installs system packages, requires the servic
 
 bench: $(READY) ## measure: steady audio both ways, text turns with search (ARGS="text-turns --json out.json")
 	@$(BIN)/python -m bench $(ARGS)
+
+simulate: $(READY) ## whole sessions under seeded faults in virtual time (SEEDS=10000)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2 $(ARGS)
+
+mutants: $(READY) ## plant known faults in the code; the simulation must find each
+	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
 format: $(READY) ## format the code and fix what can be fixed
 	$(BIN)/ruff format $(CODE)

@@ -39,7 +39,11 @@ class Output(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Something that is good to know."""
+        """Something that is good to know, and that an event told."""
+        ...
+
+    def aside(self, text: str) -> None:
+        """Something that is good to know of the connection itself: no event tells it."""
         ...
 
     def problem(self, text: str) -> None:
@@ -78,6 +82,10 @@ class EventOutput:
 
     def note(self, text: str) -> None:
         """Nothing besides the event."""
+
+    def aside(self, text: str) -> None:
+        """On standard error."""
+        complain(one_line(text))
 
     def problem(self, text: str) -> None:
         """See ``Output``."""
@@ -150,8 +158,16 @@ class TextOutput:
 
     def note(self, text: str) -> None:
         """See ``Output``."""
-        self._line_start()
-        print(dim(one_line(text)), flush=True)
+        self.aside(text)
+
+    def aside(self, text: str) -> None:
+        """On standard error: what is said goes on beside it, and only a terminal that shows both needs a new line."""
+        was_at_prompt = self._at_prompt
+        if sys.stdout.isatty():
+            self._line_start(flush=True)
+        complain(one_line(text))
+        if was_at_prompt and not self._at_prompt:
+            self.prompt()
 
     def problem(self, text: str) -> None:
         """See ``Output``."""

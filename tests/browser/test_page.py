@@ -252,12 +252,12 @@ async def test_the_server_is_lost_and_found_again(prepared_data: Path, profile: 
         assert await page.run("page.face.state") == "reconnecting"
         async with killable(prepared_data, port) as server:
             await page.until(CONNECTED)
-            await page.until_text("#log", "Connected again. This is a new conversation")
+            await page.until_text("#log", "This is a new conversation: the avatar does not remember")
             assert await page.evaluate("document.querySelector('#notice').hidden")
             await page.ask("Who founded the museum?")
             await page.until_text("#log", "Ottilie Marsh")
             server.terminate()
-            await page.until("told.closed.some(({ code }) => code === 1001)")
+            await page.until("told.closed.some(({ code }) => code === 1012)")
 
 
 async def test_an_unknown_knowledge_base_is_said_and_another_one_chosen(prepared_data: Path, profile: Path) -> None:

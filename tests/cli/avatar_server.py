@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -33,7 +34,6 @@ class Visitor:
     def __init__(self, websocket: WebSocketConnection) -> None:
         self._websocket = websocket
         self.received: list[dict[str, Any]] = []
-        self._responses = 0
 
     async def receive(self, type_: str | None = None) -> dict[str, Any]:
         """The next event, or the next of a type."""
@@ -44,7 +44,9 @@ class Visitor:
                 return event
 
     async def send(self, type_: str, **fields: Any) -> None:
-        await self._websocket.send_message(json.dumps({"type": type_, "event_id": "event_1", **fields}))
+        await self._websocket.send_message(
+            json.dumps({"type": type_, "event_id": f"event_{secrets.token_hex(4)}", **fields})
+        )
 
     async def send_text(self, text: str) -> None:
         await self._websocket.send_message(text)
@@ -52,17 +54,28 @@ class Visitor:
     async def close(self, code: int, reason: str = "") -> None:
         await self._websocket.aclose(code, reason)
 
-    async def welcome(self, audio_format: str = "audio/pcm") -> dict[str, Any]:
-        """Take ``session.init`` and open the session; returns the frame."""
+    async def drop(self) -> None:
+        """End the connection without a word."""
+        await self._websocket._stream.aclose()
+
+    async def greet(self, *, window_s: float = 0, **resumed: Any) -> dict[str, Any]:
+        """Take ``session.init`` and say who we are; returns the frame. ``resumed``: what who comes back is told."""
         init = await self.receive()
         await self.send(
             "avatar.session",
+            event_id=f"event_greeting_{secrets.token_hex(4)}",
             session_id="sess_la_1",
             kb_id=init.get("kb_id", "museum"),
             profile=PROFILE,
             resume_token="resume-secret",
-            resume_window_s=0,
+            resume_window_s=window_s,
+            **resumed,
         )
+        return init
+
+    async def welcome(self, audio_format: str = "audio/pcm", *, window_s: float = 0) -> dict[str, Any]:
+        """Take ``session.init`` and open the session; returns the frame."""
+        init = await self.greet(window_s=window_s)
         output = {"format": {"type": audio_format, "rate": 24000}}
         await self.send("session.created", session={"type": "realtime", "audio": {"output": output}})
         return init
@@ -74,8 +87,7 @@ class Visitor:
 
     async def speak_up(self) -> str:
         """Begin to say something, asked or not."""
-        self._responses += 1
-        response_id = f"resp_{self._responses}"
+        response_id = f"resp_{secrets.token_hex(4)}"
         await self.send("response.created", response={"id": response_id, "status": "in_progress"})
         return response_id
 
@@ -110,7 +122,8 @@ async def avatar_server(script: Script) -> AsyncIterator[str]:
     async def handle(request: WebSocketRequest) -> None:
         async with await request.accept() as websocket:
             with contextlib.suppress(ConnectionClosed):
-                await script(Visitor(websocket))
+                with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+                    await script(Visitor(websocket))
                 while True:
                     await websocket.get_message()
 

@@ -147,9 +147,9 @@ async def test_what_the_avatar_says_by_itself_is_shown(terminal: Keyboard, capsy
 
     async with avatar_server(script) as url:
         assert await talk("--url", url) == 0
-    out = capsys.readouterr().out
-    assert "avatar> Are you still there?\n" in out
-    assert "degraded: 2 s of sound were dropped\n" in out
+    shown = capsys.readouterr()
+    assert "avatar> Are you still there?\n" in shown.out
+    assert shown.err == "liveavatar: degraded: 2 s of sound were dropped\n"
 
 
 async def test_the_end_of_input_ends_the_chat_at_once(terminal: Keyboard, capsys: Capture) -> None:

@@ -7,6 +7,11 @@ const MOST_ENTRIES = 200;
 // Nearer to the end than this (in pixels) the reader follows the conversation.
 const FOLLOWS_WITHIN = 80;
 
+const CUT_SHORT = {
+  content_filter: "It was stopped by a content filter.",
+  max_output_tokens: "It was cut short because it was too long.",
+};
+
 /** Everything that was said, newest at the end. */
 export class ConversationLog {
   #host;
@@ -26,6 +31,8 @@ export class ConversationLog {
     host.addEventListener("click", ({ target }) => {
       if (target.closest("button")) this.#follows = false;
     });
+    // Who follows the conversation goes on seeing its end when a message above it takes room.
+    new ResizeObserver(() => this.#follows && (host.scrollTop = host.scrollHeight)).observe(host);
     host.addEventListener("scroll", () => {
       this.#follows = host.scrollHeight - host.scrollTop - host.clientHeight < FOLLOWS_WITHIN;
     });
@@ -41,9 +48,32 @@ export class ConversationLog {
     this.#host.replaceChildren();
   }
 
-  /** Something the page itself has to say. @param {string} text */
+  /** Something the page itself has to say. @param {string} text @returns {HTMLElement} it, to be taken away again */
   note(text) {
-    this.#add("note", null).text.textContent = text;
+    const { element, text: words } = this.#add("note", null);
+    words.textContent = text;
+    this.#follow();
+    return element;
+  }
+
+  /**
+   * The conversation as the server knows it: entries that are there stay with all that belongs to them, others are made.
+   * @param {{itemId: string, role: string, text: string|null, spoken: boolean}[]} messages
+   */
+  rebuild(messages) {
+    let next = null;
+    for (const { itemId, role, text, spoken } of messages.toReversed()) {
+      const isNew = !this.#entries.has(itemId);
+      if (role === "user") this.question(itemId, text, spoken, true);
+      else if (text) this.caption(itemId, text);
+      const { element } = this.#entries.get(itemId) ?? {};
+      if (!element) continue;
+      // What was missed may stand before what was not.
+      if (isNew) this.#host.insertBefore(element, next);
+      if (role !== "user") element.removeAttribute("aria-busy");
+      next = element;
+    }
+    this.#follow();
   }
 
   /** What the avatar says before anything is asked. @param {string} text */
@@ -95,8 +125,7 @@ export class ConversationLog {
     entry?.element.removeAttribute("aria-busy");
     if (status === "failed") this.note(`The answer failed${message ? `: ${message}` : ""}. Ask again in a moment.`);
     if (status === "incomplete" && entry) {
-      const why = message === "content_filter" ? "It was stopped by a content filter." : "It was cut short because it was too long.";
-      this.#remark(entry, why);
+      this.#remark(entry, CUT_SHORT[message] ?? "The speech service was lost here; the avatar goes on below.");
     }
   }
 

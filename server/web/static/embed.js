@@ -6,7 +6,7 @@ const face = new Face(document.querySelector("#face"));
 face.follow(() => avatar.mouth());
 avatar.on("state", ({ state }) => (face.state = state));
 avatar.on("caption", ({ text }) => (caption.textContent = text));
-avatar.on("closed", ({ message }) => (caption.textContent = message));
+avatar.on("closed", ({ message, resumes }) => resumes || (caption.textContent = message));
 avatar.on("error", ({ message }) => (caption.textContent = message));
 document.querySelector("#ask").onsubmit = (event) => (event.preventDefault(), avatar.ask(question.value).catch(() => {}));
 avatar.connect().catch(() => {});

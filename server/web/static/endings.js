@@ -11,6 +11,7 @@ const ADVICE = {
   4404: { text: "Choose another one at the top of the page." },
   4408: { text: "Start again when you are ready.", action: START_AGAIN },
   4409: { text: "Go on there, or start again here.", action: START_AGAIN },
+  4410: { text: "Start again when you are ready.", action: START_AGAIN },
   4413: { text: "A faster network helps." },
   4502: { text: "The people who run this server can check its settings with “liveavatar check”." },
 };
@@ -25,7 +26,9 @@ export function explain({ code, message, retryInMs }) {
     return { text: "This server needs a key, and the one it got is missing, wrong or no longer valid.", action: null, needsKey: true };
   const advice = ADVICE[code] ?? { text: "" };
   const action = retryInMs === null ? (advice.action ?? (code === 4404 ? null : START_AGAIN)) : "Try now";
-  return { text: `${message} ${advice.text}`.trim(), action, needsKey: false };
+  // A new conversation is being begun already.
+  const text = code === 4410 && retryInMs !== null ? message : `${message} ${advice.text}`.trim();
+  return { text, action, needsKey: false };
 }
 
 /** A sentence for an HTTP answer of the API that is none. @param {number} status */

@@ -8,10 +8,13 @@
  *     await avatar.connect();
  *     await avatar.ask("When does it open?"); // from a click or a key, so that the browser lets it be heard
  *
- * No dependencies; needs `playback-worklet.js` and `capture-worklet.js` beside it. The wire is docs/client-wire.md.
+ * No dependencies; needs `resumption.js`, `playback-worklet.js` and `capture-worklet.js` beside it. The wire is
+ * docs/client-wire.md.
  *
  * @module
  */
+
+import { Resumption, tabStorage } from "./resumption.js";
 
 /** Samples a second of all sound on the wire (16 bit, one channel). */
 export const SAMPLE_RATE = 24000;
@@ -30,25 +33,34 @@ const LISTEN_S = 0.034;
 const REMEMBERED_ITEMS = 64;
 const BACK_OFF_MS = [500, 1000, 2000, 4000, 8000, 15000];
 const LATER_MS = 30000;
+// The last try to come back to a session is made this long before the server stops waiting.
+const LAST_TRY_MS = 1000;
+// What the microphone hears while there is no connection is kept up to this long, and said when there is one.
+const UNSAID_S = 10;
+const UNSAID_PIECE_S = 0.5;
+// Positions told again after a connection was lost: of the item that was heard then, and of those just before it.
+const POSITIONS_KEPT = 4;
+// The page is left and may be back in a moment (1000 and 1001 would end the session).
+const PAGE_LEFT = 4001;
 // Loudness on a scale for eyes: this many dB below full scale is silence, and this many is as loud as speech gets.
 const QUIETEST_DB = -48;
 const LOUDEST_DB = -14;
 
 /**
- * What a close code means: a plain sentence, and whether connecting again helps
- * ("no", "again", "back-off", "later").
+ * What a close code means: a plain sentence, and what to do: "resume" the session, begin "anew", try again with
+ * "back-off" or "later" (and resume the session if it is still there), or "no".
  * @type {Record<number, {text: string, then: string}>}
  */
 export const CLOSINGS = {
   1000: { text: "The conversation has ended.", then: "no" },
-  1001: { text: "The server is restarting or has ended this session.", then: "again" },
+  1001: { text: "The server is going away or has ended this session.", then: "resume" },
   1002: { text: "The connection broke the rules of the protocol.", then: "no" },
   1003: { text: "The server got a message that it cannot read.", then: "no" },
-  1006: { text: "The connection to the server is lost.", then: "back-off" },
+  1006: { text: "The connection to the server is lost.", then: "resume" },
   1007: { text: "The server got a message that it cannot read.", then: "no" },
   1009: { text: "A message was too large for the server.", then: "no" },
   1011: { text: "Something went wrong in the server.", then: "back-off" },
-  1012: { text: "The server is restarting.", then: "again" },
+  1012: { text: "The server is restarting.", then: "resume" },
   1013: { text: "The server has no room for another conversation right now.", then: "back-off" },
   3000: { text: "The server needs a valid key.", then: "no" },
   4000: { text: "The server did not accept the request.", then: "no" },
@@ -58,13 +70,21 @@ export const CLOSINGS = {
   4403: { text: "The server does not allow this.", then: "no" },
   4404: { text: "There is no such knowledge base.", then: "no" },
   4408: { text: "The session ended because nothing was said for a long time.", then: "no" },
-  4409: { text: "This conversation was taken over by another window.", then: "no" },
-  4410: { text: "The session is over.", then: "again" },
-  4413: { text: "This connection is too slow for the avatar's voice.", then: "again" },
+  4409: { text: "This conversation was taken over by another window or tab.", then: "no" },
+  4410: { text: "The conversation could not be continued: the server has ended it, or was restarted.", then: "anew" },
+  4413: { text: "This connection is too slow for the avatar's voice.", then: "resume" },
   4429: { text: "There are too many conversations or questions at once.", then: "later" },
   4502: { text: "The speech service behind the avatar cannot be reached.", then: "back-off" },
   4504: { text: "The speech service behind the avatar does not keep up.", then: "back-off" },
 };
+
+const SERVICE_LOST = "The server has lost its speech service and looks for it; the conversation goes on in a moment.";
+// A session that was ended on purpose after so long is not begun again without being asked.
+const DURATION_REACHED = { text: "The conversation has reached its longest duration.", then: "no" };
+// With the right key the session can still be resumed.
+const KEY_WANTED = new Set([3000, 4401]);
+// Where our own sentence says it all, the server's is not put behind it.
+const SAID_ALL = new Set([1001, 1012, 4408, 4409, 4410, 4413]);
 
 /** Something that could not be done; `code` is for programs, `message` for people. */
 export class LiveAvatarError extends Error {
@@ -84,6 +104,8 @@ export class LiveAvatarError extends Error {
  *   before every connection
  * @property {boolean|((about: {code: number, attempt: number, delayMs: number}) => number|false)} [reconnect]
  *   false: stay closed; a function: gives the milliseconds to wait, or false
+ * @property {"tab"|null} [persist] "tab": the conversation also survives a reload of the page, within the server's
+ *   window for it; what is needed for that lies in the tab's `sessionStorage`
  */
 
 /**
@@ -93,7 +115,9 @@ export class LiveAvatarError extends Error {
  * |---------------|--------------------------------------------------------------------------------------------------|
  * | `state`       | `state`: idle, connecting, listening, hearing, thinking, searching, speaking, reconnecting, closed; `detail` |
  * | `session`     | `sessionId, kb, profile: {title, greeting, voice, language, sample_questions}, again, recovered`   |
- * | `question`    | `itemId, text, spoken`: what the person said, `text` null where it was not understood              |
+ * | `resumed`     | `sessionId, recovered, messages`: the same session by a new connection. All that was missed follows; or `recovered` is false, and `messages: [{itemId, role, text, spoken}]` is the conversation so far |
+ * | `anew`        | `code, message`: the conversation could not be continued; the `session` behind it is a new one     |
+ * | `question`    | `itemId, text, spoken, final`: what the person said, `text` null where it was not understood       |
  * | `caption`     | `itemId, text, delta, done`: the words of the answer so far                                        |
  * | `sources`     | `itemId, sources: [{id, title, uri, snippet, score}]`                                              |
  * | `answered`    | `itemId, status, message, usage, firstTextMs, firstSoundMs`: the answer is complete, or why not    |
@@ -104,7 +128,7 @@ export class LiveAvatarError extends Error {
  * | `level`       | `level, peak`: the microphone, 0 to 1, every 30 ms                                                 |
  * | `microphone`  | `on, muted`                                                                                        |
  * | `error`       | `code, message`: something was refused or failed, the conversation goes on                         |
- * | `closed`      | `code, message, retryInMs` (null: it stays closed), `byUs`: `close` was called                        |
+ * | `closed`      | `code, message, error, retryInMs` (null: it stays closed), `attempt` (0: the first), `resumes` (the conversation may still go on), `byUs` (`close` was called) |
  * | `event`       | every event of the server                                                                          |
  */
 export class LiveAvatar extends EventTarget {
@@ -116,8 +140,17 @@ export class LiveAvatar extends EventTarget {
   #openWaiters = [];
   #lastError = null;
   #retryAfterMs = 0;
+  #goingAwayMs = 0;
   #sessions = 0;
+  #resumption;
+  #claimed = null;
+  #confirmed = false;
+  #lost = null;
+  #pageLeft = false;
+  #offlineAt = 0;
+  #leaving = null;
   #state = "idle";
+  #detail = null;
   #serverState = "listening";
   #hearing = false;
   #counter = 0;
@@ -128,6 +161,13 @@ export class LiveAvatar extends EventTarget {
   #cutResponses = new Set();
   #response = null;
   #captions = new Map();
+  #positions = new Map();
+  #foreignItems = new Set();
+  #joinedItems = new Set();
+  #cancelOwed = false;
+  #unasked = null;
+  #unsaid = [];
+  #unsaidSamples = 0;
   #sound = null;
   #microphone = null;
   #volume = 1;
@@ -135,7 +175,10 @@ export class LiveAvatar extends EventTarget {
   /** @param {Options} [options] */
   constructor(options = {}) {
     super();
-    this.#options = { url: defaultUrl(), kb: null, token: null, reconnect: true, ...options };
+    this.#options = { url: defaultUrl(), kb: null, token: null, reconnect: true, persist: null, ...options };
+    const storage = this.#options.persist === "tab" ? tabStorage() : null;
+    this.#resumption = new Resumption(storage, `liveavatar ${this.#options.url}`);
+    this.#resumption.restore(this.#options.kb);
     this.profile = null;
     this.kb = this.#options.kb;
     this.sessionId = null;
@@ -191,11 +234,12 @@ export class LiveAvatar extends EventTarget {
 
   /**
    * Opens the conversation. Resolves when the avatar listens; rejects when it is closed for good. A connection that is
-   * lost later is opened again by itself (see the `reconnect` option), as a new session.
+   * lost later is opened again by itself (see the `reconnect` option), and the conversation goes on.
    * @returns {Promise<void>}
    */
   connect() {
     this.#wanted = true;
+    this.#watchPage();
     if (this.connected) return Promise.resolve();
     const opened = new Promise((resolve, reject) => this.#openWaiters.push({ resolve, reject }));
     opened.catch(() => {});
@@ -212,6 +256,9 @@ export class LiveAvatar extends EventTarget {
     clearTimeout(this.#retryTimer);
     this.stopMicrophone();
     this.#sound?.flush();
+    this.#giveUp();
+    this.#leaving?.abort();
+    this.#leaving = null;
     this.#socket?.close(1000);
     if (!this.#socket) this.#setState("closed");
   }
@@ -227,7 +274,7 @@ export class LiveAvatar extends EventTarget {
     this.#attempt = 0;
     if (this.#socket) this.#socket.abandon(1000);
     this.#socket = null;
-    this.#forget();
+    this.#giveUp();
     await this.connect();
   }
 
@@ -255,6 +302,8 @@ export class LiveAvatar extends EventTarget {
     const question = text.trim();
     if (!question) return;
     const unlocking = this.unlock();
+    const asked = { itemId: newItemId(), text: question };
+    this.#emit("question", { ...asked, spoken: false, final: true });
     if (!this.connected) await this.connect();
     if (this.#turn || this.speaking) {
       await this.interrupt("question");
@@ -262,11 +311,15 @@ export class LiveAvatar extends EventTarget {
     }
     await unlocking;
     this.#hearing = false;
-    this.#begin(false);
-    const content = [{ type: "input_text", text: question }];
-    this.#send({ type: "conversation.item.create", item: { type: "message", role: "user", content } }, "question");
-    this.#turn.create = this.#send({ type: "response.create" }, "answer");
-    this.#setState("thinking");
+    this.#begin(false, asked);
+    this.#put(asked);
+    this.#send({ type: "response.create" }, "answer");
+    if (this.connected) this.#setState("thinking");
+  }
+
+  #put({ itemId, text }) {
+    const item = { id: itemId, type: "message", role: "user", content: [{ type: "input_text", text }] };
+    this.#send({ type: "conversation.item.create", item }, "question");
   }
 
   /** Whether speech is being played or waits to be. */
@@ -288,6 +341,8 @@ export class LiveAvatar extends EventTarget {
     const silenced = this.#silence(by);
     // What was heard is told before the answer is given up: the server truncates it by that.
     await silenced;
+    // Told again after a lost connection, until the server has answered it.
+    this.#cancelOwed = true;
     if (this.connected) this.#send({ type: "response.cancel" }, "cancel");
     this.#updateState();
   }
@@ -321,10 +376,7 @@ export class LiveAvatar extends EventTarget {
     if (!microphone) return;
     this.#microphone = null;
     microphone.stop();
-    if (this.#hearing && this.connected) {
-      const silence = new Int16Array((SAMPLE_RATE * CLOSING_SILENCE_MS) / 1000);
-      this.#send({ type: "input_audio_buffer.append", audio: toBase64(silence) });
-    }
+    if (this.#hearing) this.#say(new Int16Array((SAMPLE_RATE * CLOSING_SILENCE_MS) / 1000));
     this.#emit("microphone", { on: false, muted: false });
   }
 
@@ -377,6 +429,9 @@ export class LiveAvatar extends EventTarget {
       const init = { type: "session.init" };
       if (kb) init.kb_id = kb;
       if (credential) init.token = credential;
+      const claim = this.#resumption.claim;
+      if (claim) init.resume = claim;
+      this.#claimed = claim?.session_id ?? null;
       socket.open(init);
     } catch (error) {
       if (this.#socket === socket) this.#onClose(1006, String(error.message ?? error));
@@ -385,35 +440,48 @@ export class LiveAvatar extends EventTarget {
 
   #onClose(code, reason) {
     this.#socket = null;
-    this.#forget();
-    const closing = CLOSINGS[code] ?? CLOSINGS[code === 1005 ? 1006 : 1011];
     const told = this.#lastError;
     this.#lastError = null;
-    const message = told?.message && code >= 1011 ? `${closing.text} ${told.message}` : closing.text;
+    const closing = closingOf(code, told);
+    const message = told?.message && code >= 1011 && !SAID_ALL.has(code) ? `${closing.text} ${told.message}` : closing.text;
     const byUs = !this.#wanted;
+    const hadConversation = this.#sessions > 0 || this.#claimed !== null;
+    if (closing.then === "anew" || (closing.then === "no" && !KEY_WANTED.has(code))) this.#resumption.forget();
+    else this.#resumption.lost();
+    const attempt = this.#attempt;
     const retryInMs = this.#wanted ? this.#delay(code, closing.then) : null;
+    const mayResume = this.#resumption.claim !== null;
+    const resumes = retryInMs !== null && mayResume;
+    if (!mayResume) this.#forget();
     if (retryInMs === null) {
       this.#wanted = false;
+      this.#lost = this.#unasked = null;
       this.stopMicrophone();
       this.#setState("closed", closing.text);
       const error = new LiveAvatarError(told?.code ?? `closed_${code}`, message);
       for (const { reject } of this.#openWaiters.splice(0)) reject(error);
     } else {
+      if (!resumes && hadConversation) this.#lost ??= { code, message: closing.text };
       this.#setState("reconnecting", closing.text);
-      this.#retryTimer = setTimeout(() => this.#open(), retryInMs);
+      if (!this.#pageLeft) this.#retryTimer = setTimeout(() => this.#open(), retryInMs);
     }
-    this.#emit("closed", { code, reason, message, error: told?.code ?? null, retryInMs, byUs });
+    this.#emit("closed", { code, reason, message, error: told?.code ?? null, retryInMs, attempt, resumes, byUs });
   }
 
+  // Full jitter: everybody was lost at the same moment; they must not all come back at the same moment.
   #delay(code, then) {
     const { reconnect } = this.#options;
     if (reconnect === false || then === "no") return null;
+    // A server that refuses a claim is there: it is not waited for any more.
+    if (then === "anew" && this.#claimed !== null) this.#attempt = 0;
     const attempt = this.#attempt++;
-    const step = BACK_OFF_MS[Math.min(attempt, BACK_OFF_MS.length - 1)];
-    const base = then === "later" ? this.#retryAfterMs || LATER_MS : step;
-    this.#retryAfterMs = 0;
-    // Everybody was lost at the same moment; they must not all come back at the same moment.
-    const delayMs = Math.round(base * (0.75 + Math.random() / 2));
+    const longest = this.#goingAwayMs || BACK_OFF_MS[Math.min(attempt, BACK_OFF_MS.length - 1)];
+    const soonest = this.#retryAfterMs || (then === "later" ? LATER_MS : 0);
+    this.#retryAfterMs = this.#goingAwayMs = 0;
+    let delayMs = soonest ? soonest * (1 + Math.random() / 4) : longest * Math.random();
+    const { leftMs } = this.#resumption;
+    if (leftMs > LAST_TRY_MS && !soonest) delayMs = Math.min(delayMs, leftMs - LAST_TRY_MS);
+    delayMs = Math.round(delayMs);
     if (typeof reconnect !== "function") return delayMs;
     const chosen = reconnect({ code, attempt, delayMs });
     return typeof chosen === "number" ? chosen : null;
@@ -424,15 +492,66 @@ export class LiveAvatar extends EventTarget {
     if (this.#socket || this.connected) return;
     clearTimeout(this.#retryTimer);
     this.#wanted = true;
+    this.#watchPage();
     this.#open();
   }
 
+  #watchPage() {
+    if (this.#leaving) return;
+    this.#leaving = new AbortController();
+    const { signal } = this.#leaving;
+    addEventListener("offline", () => (this.#offlineAt = performance.now()), { signal });
+    addEventListener("online", () => this.#wanted && this.#online(), { signal });
+    if (this.#options.persist !== "tab") return;
+    addEventListener("pagehide", () => this.#leavePage(), { signal });
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#showPage(), { signal });
+  }
+
+  // The network is back. A connection of before may be dead without knowing it.
+  #online() {
+    const socket = this.#socket;
+    if (socket && this.#offlineAt && socket.heardAt < this.#offlineAt) {
+      socket.abandon(PAGE_LEFT);
+      this.#onClose(1006, "");
+    }
+    this.#offlineAt = 0;
+    if (!this.#pageLeft) this.retryNow();
+  }
+
+  #leavePage() {
+    this.#pageLeft = true;
+    this.#resumption.lost();
+    this.#socket?.close(PAGE_LEFT);
+  }
+
+  // Out of the browser's cache of pages, just as it was left.
+  #showPage() {
+    this.#pageLeft = false;
+    if (this.#wanted) this.retryNow();
+  }
+
+  // The conversation is over for us.
+  #giveUp() {
+    this.#resumption.forget();
+    this.#lost = null;
+    this.#forget();
+    this.#unasked = null;
+  }
+
+  // What belonged to a session that does not go on. What has come of its speech is still played.
   #forget() {
+    const { question, begun } = this.#turn ?? {};
+    this.#unasked = question && !begun ? question : this.#unasked;
     this.#hearing = false;
     this.#turn = null;
     this.#response = null;
+    this.#cancelOwed = this.#confirmed = false;
     this.#serverState = "listening";
     this.#own.clear();
+    this.#positions.clear();
+    this.#unsaid = [];
+    this.#unsaidSamples = 0;
+    for (const itemId of this.#sound?.waiting() ?? []) this.#cut(this.#foreignItems, itemId);
     this.#sound?.endAll();
     for (const resolve of this.#waitingForEnd.splice(0)) resolve();
   }
@@ -443,21 +562,21 @@ export class LiveAvatar extends EventTarget {
       this.#own.set(eventId, purpose);
       if (this.#own.size > REMEMBERED_ITEMS) this.#own.delete(this.#own.keys().next().value);
     }
-    this.#socket.send({ event_id: eventId, ...event });
+    this.#socket?.send({ event_id: eventId, ...event });
     return eventId;
   }
 
   // From the server
 
   #onEvent(event) {
+    if (event.type === "avatar.session") this.#socket.greeted = true;
+    // Before the greeting an event belongs to no session yet, and is no place in one.
+    if (this.#socket.greeted && !this.#resumption.take(event)) return;
+    if (event.type !== "error") this.#lastError = null;
     this.#emit("event", event);
     switch (event.type) {
       case "avatar.session":
-        this.profile = event.profile;
-        this.kb = event.kb_id;
-        this.sessionId = event.session_id;
-        this.recovered = event.recovered ?? null;
-        break;
+        return this.#greeted(event);
       case "session.created":
         return this.#opened();
       case "avatar.state":
@@ -469,9 +588,11 @@ export class LiveAvatar extends EventTarget {
       case "avatar.usage":
         return this.#emit("usage", event);
       case "avatar.visemes":
-        this.#sound?.addVisemes(event);
+        // Counted from an item's start, they fit no sound whose beginning was missed.
+        if (!this.#joinedItems.has(event.item_id)) this.#sound?.addVisemes(event);
         return this.#emit("visemes", event);
       case "avatar.going_away":
+        this.#goingAwayMs = (event.reconnect_within_s ?? 0) * 1000;
         return this.#emit("error", { code: "going_away", message: "The server will restart in a moment." });
       case "input_audio_buffer.speech_started":
         this.#hearing = true;
@@ -483,6 +604,9 @@ export class LiveAvatar extends EventTarget {
         return this.#updateState();
       case "conversation.item.added":
         return this.#itemAdded(event.item);
+      case "conversation.item.retrieved":
+        if (event.item?.id === this.#turn?.question?.itemId) this.#replayed(true);
+        return;
       case "conversation.item.input_audio_transcription.completed":
         return this.#emit("question", { itemId: event.item_id, text: event.transcript, spoken: true, final: true });
       case "conversation.item.input_audio_transcription.failed":
@@ -490,6 +614,7 @@ export class LiveAvatar extends EventTarget {
       case "response.created":
         this.#response = event.response.id;
         if (!this.#turn) this.#begin(false);
+        this.#turn.begun = true;
         if (this.#turn.cancelled) this.#cut(this.#cutResponses, this.#response);
         return this.#updateState();
       case "response.output_audio_transcript.delta":
@@ -510,22 +635,110 @@ export class LiveAvatar extends EventTarget {
     }
   }
 
+  // The server's first event: a session of its own, or ours again.
+  #greeted(greeting) {
+    const { session_id: sessionId, kb_id: kb, profile, recovered, snapshot } = greeting;
+    const isOurs = this.#claimed !== null && this.#claimed === sessionId;
+    Object.assign(this, { sessionId, kb, profile });
+    this.#resumption.welcomed(greeting, this.#options.kb);
+    if (!isOurs) {
+      if (this.#claimed !== null || this.#confirmed) this.#lost ??= { code: 4410, message: CLOSINGS[4410].text };
+      this.#forget();
+    } else if (recovered ? this.#confirmed : snapshot?.session) this.#resumed(recovered ? null : snapshot);
+    // Else its confirmation follows: nothing was said in it yet.
+  }
+
   #opened() {
-    this.#socket.ready = true;
-    this.#attempt = 0;
+    this.#confirmed = true;
+    this.#ready();
+    const lost = this.#lost;
+    this.#lost = null;
+    if (lost) this.#emit("anew", lost);
     const again = this.#sessions++ > 0;
-    this.#lastError = null;
-    const { sessionId, kb, profile, recovered } = this;
-    this.#emit("session", { sessionId, kb, profile, again, recovered });
+    this.#emitSession(again, null);
+    const unasked = this.#unasked;
+    this.#unasked = null;
+    if (unasked) {
+      this.#begin(false, unasked);
+      this.#put(unasked);
+      this.#send({ type: "response.create" }, "answer");
+    }
+    this.#updateState(lost?.message);
+    for (const { resolve } of this.#openWaiters.splice(0)) resolve();
+  }
+
+  // The same session, by another connection. Without a snapshot all that was missed follows.
+  #resumed(snapshot) {
+    this.#confirmed = true;
+    this.#ready();
+    const messages = snapshot && this.#rebuild(snapshot);
+    // After a reload the page knows nothing of it yet.
+    if (this.#sessions === 0) {
+      this.#sessions = 1;
+      this.#emitSession(false, false);
+    }
+    this.#emit("resumed", { sessionId: this.sessionId, recovered: !snapshot, messages });
+    for (const [itemId, { contentIndex, playedMs }] of this.#positions) this.#tell(itemId, contentIndex, playedMs);
+    this.#sayUnsaid();
+    // What was said last may not have arrived. The answer to this comes behind all that was missed, and then it shows.
+    const question = this.#turn?.begun ? null : this.#turn?.question;
+    if (question || this.#cancelOwed) {
+      this.#send({ type: "conversation.item.retrieve", item_id: question?.itemId ?? newItemId() }, "replayed");
+    }
     this.#updateState();
     for (const { resolve } of this.#openWaiters.splice(0)) resolve();
   }
 
+  #ready() {
+    this.#socket.ready = true;
+    this.#attempt = 0;
+    this.#lastError = null;
+  }
+
+  #emitSession(again, recovered) {
+    const { sessionId, kb, profile } = this;
+    this.#emit("session", { sessionId, kb, profile, again, recovered });
+  }
+
+  // The conversation as the server tells it, where it cannot tell what was missed.
+  #rebuild({ items, response_id: responseId, state }) {
+    const messages = items.filter(({ type }) => type === "message").map(messageOf);
+    this.#hearing = false;
+    this.#serverState = state ?? "listening";
+    this.#response = responseId;
+    this.#captions.clear();
+    for (const { itemId, role, text } of messages) if (role === "assistant") this.#captions.set(itemId, text ?? "");
+    for (const { id, status } of items) {
+      if (status === "completed") this.#sound?.end(id);
+      else this.#cut(this.#joinedItems, id);
+    }
+    if (responseId) {
+      this.#turn ?? this.#begin(false);
+      this.#turn.begun = true;
+    } else {
+      this.#sound?.endAll();
+      const place = messages.findIndex(({ itemId }) => itemId === this.#turn?.question?.itemId);
+      const answered = place >= 0 && messages.slice(place).some(({ role }) => role === "assistant");
+      if (answered || !this.#turn?.question) this.#turn = null;
+      for (const resolve of this.#waitingForEnd.splice(0)) resolve();
+    }
+    return messages;
+  }
+
+  // All that was missed has come by now. What the server did not get before is said again.
+  #replayed(hasQuestion) {
+    if (this.#cancelOwed) this.#send({ type: "response.cancel" }, "cancel");
+    const { question, begun } = this.#turn ?? {};
+    if (!question || begun) return;
+    if (!hasQuestion) this.#put(question);
+    if (hasQuestion && ["thinking", "searching", "speaking"].includes(this.#serverState)) return;
+    this.#send({ type: "response.create" }, "answer again");
+  }
+
   #itemAdded(item) {
     if (item.role !== "user") return;
-    const spoken = item.content?.some((part) => part.type === "input_audio") ?? false;
-    const text = item.content?.map((part) => part.text ?? part.transcript ?? "").join(" ").trim() || null;
-    this.#emit("question", { itemId: item.id, text, spoken, final: !spoken });
+    const { itemId, text, spoken } = messageOf(item);
+    this.#emit("question", { itemId, text, spoken, final: !spoken });
   }
 
   #words(event) {
@@ -557,12 +770,13 @@ export class LiveAvatar extends EventTarget {
 
   #done(response) {
     if (this.#response === response.id) this.#response = null;
+    if (response.status === "cancelled") this.#cancelOwed = false;
     for (const item of response.output ?? []) if (item.id) this.#sound?.end(item.id);
     const turn = this.#turn;
     for (const resolve of this.#waitingForEnd.splice(0)) resolve();
     if (turn?.again) {
-      turn.again = false;
-      turn.create = this.#send({ type: "response.create" }, "answer");
+      turn.again = turn.begun = false;
+      this.#send({ type: "response.create" }, "answer");
       return;
     }
     this.#turn = null;
@@ -583,8 +797,12 @@ export class LiveAvatar extends EventTarget {
   #error(error) {
     const purpose = this.#own.get(error.event_id);
     if (error.retry_after) this.#retryAfterMs = error.retry_after * 1000;
+    if (purpose === "replayed") return this.#replayed(false);
+    if (purpose === "answer again" && error.code === "conversation_already_has_active_response") return;
     // Nothing was left to cancel, or to tell of: the answer was over by then.
-    if (purpose === "cancel" || purpose === "playback") {
+    if (purpose === "playback") return;
+    if (purpose === "cancel") {
+      this.#cancelOwed = false;
       for (const resolve of this.#waitingForEnd.splice(0)) resolve();
       if (this.#turn?.cancelled) this.#turn = null;
       return this.#updateState();
@@ -603,9 +821,9 @@ export class LiveAvatar extends EventTarget {
 
   // Turns
 
-  #begin(spoken) {
+  #begin(spoken, question = null) {
     this.#turn = {
-      askedAt: performance.now(), spoken, firstTextMs: null, firstSoundMs: null, firstDeltaAt: null, create: null,
+      askedAt: performance.now(), spoken, question, begun: false, firstTextMs: null, firstSoundMs: null, firstDeltaAt: null,
       cancelled: false, again: false,
     };
   }
@@ -659,32 +877,76 @@ export class LiveAvatar extends EventTarget {
   }
 
   #acknowledge(itemId, contentIndex, playedMs) {
-    if (!this.connected) return;
+    // Of another session's speech this one knows nothing.
+    if (this.#foreignItems.has(itemId)) return;
+    this.#positions.delete(itemId);
+    this.#positions.set(itemId, { contentIndex, playedMs });
+    if (this.#positions.size > POSITIONS_KEPT) this.#positions.delete(this.#positions.keys().next().value);
+    if (this.connected) this.#tell(itemId, contentIndex, playedMs);
+  }
+
+  #tell(itemId, contentIndex, playedMs) {
     const event = { type: "avatar.playback", item_id: itemId, content_index: contentIndex, played_ms: Math.round(playedMs) };
     this.#send(event, "playback");
   }
 
   #onMicrophone({ pcm, level, peak }) {
     this.#emit("level", { level, peak });
-    if (!this.connected || this.#socket.unsent > MOST_UNSENT_BYTES) return;
-    this.#send({ type: "input_audio_buffer.append", audio: toBase64(pcm) });
+    this.#say(pcm);
+  }
+
+  // What the person says: to the server, or kept for when it is there again, the oldest given up first.
+  #say(pcm) {
+    if (this.connected && this.#socket.isOpen) {
+      if (this.#socket.unsent > MOST_UNSENT_BYTES) return;
+      this.#send({ type: "input_audio_buffer.append", audio: toBase64(pcm) });
+      return;
+    }
+    if (!this.#wanted || !this.#confirmed || !this.#resumption.claim) return;
+    this.#unsaid.push(pcm);
+    this.#unsaidSamples += pcm.length;
+    while (this.#unsaidSamples > UNSAID_S * SAMPLE_RATE) this.#unsaidSamples -= this.#unsaid.shift().length;
+  }
+
+  #sayUnsaid() {
+    const unsaid = this.#unsaid;
+    this.#unsaid = [];
+    this.#unsaidSamples = 0;
+    while (unsaid.length) {
+      const piece = [];
+      let samples = 0;
+      while (unsaid.length && samples < UNSAID_PIECE_S * SAMPLE_RATE) {
+        piece.push(unsaid[0]);
+        samples += unsaid.shift().length;
+      }
+      const pcm = new Int16Array(samples);
+      let at = 0;
+      for (const frame of piece) {
+        pcm.set(frame, at);
+        at += frame.length;
+      }
+      // However slow the line is: what was kept is bounded already.
+      this.#send({ type: "input_audio_buffer.append", audio: toBase64(pcm) });
+    }
   }
 
   // State
 
-  #updateState() {
+  #updateState(detail = null) {
     if (!this.connected) return;
     if (this.#hearing) this.#setState("hearing");
-    else if (this.speaking) this.#setState("speaking");
+    else if (this.speaking) this.#setState("speaking", detail);
+    else if (this.#serverState === "reconnecting") this.#setState("reconnecting", SERVICE_LOST);
     else if (this.#turn?.cancelled) this.#setState("listening");
     else if (this.#serverState === "speaking") this.#setState(this.#turn ? "thinking" : "listening");
     else if (["thinking", "searching"].includes(this.#serverState)) this.#setState(this.#serverState);
-    else this.#setState(this.#turn ? "thinking" : "listening");
+    else this.#setState(this.#turn ? "thinking" : "listening", detail);
   }
 
   #setState(state, detail = null) {
-    if (state === this.#state) return;
+    if (state === this.#state && (detail === null || detail === this.#detail)) return;
     this.#state = state;
+    this.#detail = detail;
     this.#emit("state", { state, detail });
   }
 
@@ -696,6 +958,8 @@ export class LiveAvatar extends EventTarget {
 // One WebSocket, from its first frame on.
 class Connection {
   ready = false;
+  greeted = false;
+  heardAt = 0;
   onEvent = null;
   onClose = null;
   #url;
@@ -714,6 +978,7 @@ class Connection {
     this.#timer = setTimeout(() => !this.ready && socket.close(), this.#timeoutMs);
     socket.onopen = () => socket.send(JSON.stringify(init));
     socket.onmessage = ({ data }) => {
+      this.heardAt = performance.now();
       let event;
       try {
         event = JSON.parse(data);
@@ -729,12 +994,16 @@ class Connection {
     };
   }
 
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
   get unsent() {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
   send(event) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(event));
+    if (this.isOpen) this.#socket.send(JSON.stringify(event));
   }
 
   close(code) {
@@ -1052,6 +1321,24 @@ function microphoneError(error) {
     default:
       return new LiveAvatarError("microphone_failed", `The microphone cannot be used (${error.message}). Type your questions.`);
   }
+}
+
+function closingOf(code, told) {
+  if (code === 4410 && told?.code === "max_duration") return DURATION_REACHED;
+  if (code === 1005 || code === PAGE_LEFT) return CLOSINGS[1006];
+  return CLOSINGS[code] ?? CLOSINGS[1011];
+}
+
+// The server keeps an item under the id that it was given. 32 characters at most.
+function newItemId() {
+  const random = crypto.getRandomValues(new Uint8Array(8));
+  return `item_web_${Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function messageOf({ id, role, content }) {
+  const parts = content ?? [];
+  const text = parts.map((part) => part.text ?? part.transcript ?? "").join(" ").trim() || null;
+  return { itemId: id, role, text, spoken: parts.some(({ type }) => type === "input_audio") };
 }
 
 function defaultUrl() {

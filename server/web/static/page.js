@@ -22,13 +22,16 @@ const STATES = {
   closed: "Not connected",
 };
 const CONNECTIONS = { idle: "Not connected", connecting: "Connecting…", reconnecting: "Connection lost, trying again…", closed: "Not connected" };
+const SERVICE_LOST = "One moment, please…";
+// A connection that is there again sooner than this was hardly missed.
+const HARDLY_MISSED_MS = 1200;
 // The caption is two lines under the face.
 const CAPTION_CHARS = 150;
 const SENTENCE_END = /[.!?…]["'”’»)\]]*\s+|[。！？]/g;
 
 let key = null;
 /** The conversation; it and the face are for the page's tests and for the curious. */
-export const avatar = new LiveAvatar({ kb: new URLSearchParams(location.search).get("kb"), token: () => key });
+export const avatar = new LiveAvatar({ kb: new URLSearchParams(location.search).get("kb"), token: () => key, persist: "tab" });
 face.follow(() => avatar.mouth());
 
 const log = new ConversationLog(at("log"), (passageId) => {
@@ -40,6 +43,9 @@ let knowledge = { knowledge_bases: [], default_kb_id: null, hears_speech: true }
 let answering = null; // {itemId, text} of the answer that is being spoken
 let dictation = null;
 let retryAt = 0;
+let lostAt = 0;
+let lastError = null; // {code, note} of the newest error in the log
+let beganAnew = null;
 
 function fetchApi(path) {
   return fetch(path, { headers: key ? { Authorization: `Bearer ${key}` } : {} });
@@ -102,7 +108,10 @@ avatar.on("session", ({ profile, again, kb }) => {
   at("title").lang = profile.language || "en";
   log.language = profile.language;
   if (again && at("log").childElementCount) {
-    log.note("Connected again. This is a new conversation: the avatar does not remember what was said before.");
+    log.note(`${beganAnew ?? "Connected again."} This is a new conversation: the avatar does not remember what was said before.`);
+  } else if (beganAnew) {
+    log.note(`${beganAnew} This is a new conversation.`);
+    if (profile.greeting) log.greeting(profile.greeting);
   } else {
     log.clear();
     if (profile.greeting) log.greeting(profile.greeting);
@@ -111,25 +120,32 @@ avatar.on("session", ({ profile, again, kb }) => {
   avatar.kb = kb;
   chooseShown();
   at("microphone").disabled = false;
+  beganAnew = null;
+  lostAt = 0;
+});
+
+avatar.on("anew", ({ message }) => (beganAnew = message));
+avatar.on("resumed", ({ messages }) => {
+  hideNotice();
+  lostAt = 0;
+  if (messages) log.rebuild(messages);
 });
 
 avatar.on("state", ({ state }) => {
   face.state = state;
-  at("state").textContent = STATES[state];
+  at("state").textContent = state === "reconnecting" && avatar.connected ? SERVICE_LOST : STATES[state];
   at("state").dataset.state = state;
-  const connection = state in CONNECTIONS ? state : "connected";
+  const connection = state in CONNECTIONS && !avatar.connected ? state : "connected";
   if (at("connection").dataset.state !== connection) {
     at("connection").dataset.state = connection;
     at("connection-text").textContent = CONNECTIONS[state] ?? "Connected";
   }
-  at("stop").disabled = !["thinking", "searching", "speaking"].includes(state);
+  at("stop").disabled = !(avatar.speaking || ["thinking", "searching", "speaking"].includes(state));
   if (dictation) dictation.paused = state === "speaking";
   if (state !== "speaking" && state !== "thinking" && answering?.over) answering = null;
 });
 
-avatar.on("question", ({ itemId, text, spoken, final }) => {
-  if (spoken) log.question(itemId, text, spoken, final);
-});
+avatar.on("question", ({ itemId, text, spoken, final }) => log.question(itemId, text, spoken, final));
 avatar.on("caption", ({ itemId, text, done }) => {
   if (answering?.itemId !== itemId) answering = { itemId, text, over: false };
   answering.text = text;
@@ -150,13 +166,13 @@ avatar.on("interrupted", ({ heard }) => {
 avatar.on("error", ({ code, message }) => {
   if (code === "sound_blocked") showNotice({ text: message });
   // Before there is a session the message at the top says what is wrong, once and not at every attempt.
-  else if (avatar.connected) log.note(message);
+  else if (avatar.connected) lastError = { code, note: log.note(message) };
 });
 
 // Under the face stands the sentence that is being said now, as far as that is known.
 function showCaption() {
   requestAnimationFrame(showCaption);
-  if (!answering || avatar.state !== "speaking") return;
+  if (!answering || !avatar.speaking) return;
   const { text, itemId } = answering;
   const shown = sentenceAt(text, Math.round(avatar.heard(itemId).share * text.length));
   if (at("caption").textContent !== shown) at("caption").textContent = shown;
@@ -196,7 +212,6 @@ async function ask(question) {
   const text = question.trim();
   if (!text) return;
   document.body.dataset.talking = "";
-  log.question(`typed ${performance.now()}`, text, false, true);
   try {
     await avatar.ask(text);
   } catch {
@@ -290,9 +305,16 @@ function startDictation() {
 
 avatar.on("closed", (closed) => {
   if (closed.byUs) return;
+  // What ended the conversation is said at the top of the page, and not in the conversation too.
+  if (closed.error && lastError?.code === closed.error) lastError.note.remove();
+  lastError = null;
   const { text, action, needsKey } = explain(closed);
   retryAt = closed.retryInMs === null ? 0 : performance.now() + closed.retryInMs;
-  showNotice({ text, action, needsKey, bad: true });
+  const show = () => showNotice({ text, action, needsKey, bad: !closed.resumes });
+  const isNew = !lostAt;
+  lostAt ||= performance.now();
+  if (!closed.resumes || performance.now() - lostAt > HARDLY_MISSED_MS) return show();
+  if (isNew) setTimeout(() => lostAt && at("notice").hidden && !avatar.connected && show(), HARDLY_MISSED_MS);
 });
 
 function showNotice({ text, action = null, needsKey = false, bad = false }) {
@@ -317,7 +339,6 @@ setInterval(() => {
 }, 250);
 
 at("notice-action").addEventListener("click", () => avatar.retryNow());
-addEventListener("online", () => retryAt && avatar.retryNow());
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   key = at("key").value.trim() || null;
@@ -329,9 +350,6 @@ at("key-form").addEventListener("submit", (event) => {
 
 // The first click or key lets the browser play sound; what comes later then starts at once.
 for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => avatar.unlock(), { once: true });
-
-addEventListener("pagehide", () => avatar.close());
-addEventListener("pageshow", (event) => event.persisted && avatar.connect().catch(() => {}));
 
 loadKnowledge();
 avatar.connect().catch(() => {});
