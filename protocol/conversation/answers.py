@@ -254,9 +254,14 @@ class Answers:
             self._calls.hide(event.item)
             return
         if not self.passes(event.response_id):
+            self._outlet.do(Ignored("upstream", "response.output_item.added", "its response is not active"))
             return
         self._shown.open_items.added(event.response_id, event.output_index, decode_object(frame)["item"])
         self._outlet.to_client(frame)
+
+    def item_placed(self, item_id: str | None, *, ended: bool) -> None:
+        """The client saw an item placed in the conversation, or its end there."""
+        self._shown.open_items.placed(item_id, ended=ended)
 
     def saw(self, frame: bytes, head: Head) -> None:
         """An event within a response goes to the client."""

@@ -56,14 +56,16 @@ class Configuration:
     forces_tools: bool = False
     own_tools_of_client: list[Any] = field(default_factory=list)
     _tool_names: frozenset[str] = field(init=False)
-    # What the client changed and the service confirmed; and what it has not answered yet, by event id.
-    _confirmed: dict[str, Any] = field(default_factory=dict)
-    _unconfirmed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Ours, and on it what the client changed and the service confirmed, one update after the other; and what it has not
+    # answered yet, each with its event id, which a client may use twice.
+    _opening: dict[str, Any] = field(init=False)
+    _unconfirmed: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     # The service's own name of the session, as the client first saw it.
     _session_id: str | None = None
 
     def __post_init__(self) -> None:
         self._tool_names = frozenset(str(tool["name"]) for tool in self.server_tools)
+        self._opening = {**copy.deepcopy(self.base), "tools": list(self.server_tools)}
 
     def runs_here(self, tool_name: object) -> bool:
         """Whether a tool of this name is one of the server's."""
@@ -71,22 +73,24 @@ class Configuration:
 
     def opening_session(self) -> dict[str, Any]:
         """The session object of the first ``session.update`` on a new connection, with what the client made of it."""
-        opening = {**copy.deepcopy(self.base), "tools": list(self.server_tools)}
-        return _merged(opening, self._confirmed)
+        return copy.deepcopy(self._opening)
 
     def asked(self, event_id: str, session: dict[str, Any]) -> None:
         """The service is asked for this update; whether it holds will be known by its answer."""
-        self._unconfirmed[event_id] = session
+        self._unconfirmed.append((event_id, session))
 
     def confirmed(self) -> None:
         """The service did what it was asked first."""
         if self._unconfirmed:
-            self._confirmed = _merged(self._confirmed, self._unconfirmed.pop(next(iter(self._unconfirmed))))
+            self._opening = _merged(self._opening, self._unconfirmed.pop(0)[1])
             self.version += 1
 
     def refused(self, event_id: str | None) -> None:
         """The service refused an update: wholesale, as it does."""
-        self._unconfirmed.pop(event_id or "", None)
+        for position, (asked_by, _) in enumerate(self._unconfirmed):
+            if asked_by == event_id:
+                del self._unconfirmed[position]
+                return
 
     def admit_update(self, session: dict[str, Any]) -> dict[str, Any]:
         """The client's session object without what it may not set, and with the server's tools kept in its list."""

@@ -11,47 +11,50 @@ DEPARTURE_DEADLINE = "departure"
 class Departure:
     """When and why the session will end, once that is known."""
 
-    __slots__ = ("_leave_at", "_outlet", "_playback", "_reason")
+    __slots__ = ("_announced", "_outlet", "_playback")
 
     def __init__(self, outlet: Outlet, playback: Playback) -> None:
         self._outlet = outlet
         self._playback = playback
-        self._reason: tuple[EndReason, str] | None = None
-        self._leave_at = 0.0
+        # Reason, message, and when it ends at the latest; the first reason counts.
+        self._announced: list[tuple[EndReason, str, float]] = []
 
     @property
     def is_set(self) -> bool:
         """Whether the session is about to end."""
-        return self._reason is not None
+        return bool(self._announced)
+
+    @property
+    def _leave_at(self) -> float:
+        return min(leave_at for _, _, leave_at in self._announced)
 
     def announce(self, reason: EndReason, message: str, within_s: float) -> None:
         """The session ends for this reason when what is being said is over, at latest after ``within_s`` seconds.
 
         A second announcement can only make it sooner; the first reason counts.
         """
-        leave_at = self._outlet.now + within_s
-        if self._reason is None:
-            self._reason, self._leave_at = (reason, message), leave_at
-        self._leave_at = min(self._leave_at, leave_at)
+        self._announced.append((reason, message, self._outlet.now + within_s))
         self._outlet.do(SetDeadline(DEPARTURE_DEADLINE, self._leave_at))
 
     def revoke(self, reason: EndReason) -> None:
         """The person is there after all, if that was the reason."""
-        if self._reason is not None and self._reason[0] is reason:
-            self._reason = None
-            self._outlet.do(SetDeadline(DEPARTURE_DEADLINE, None))
+        left = [announced for announced in self._announced if announced[0] is not reason]
+        if len(left) != len(self._announced):
+            self._announced = left
+            self._outlet.do(SetDeadline(DEPARTURE_DEADLINE, self._leave_at if left else None))
 
     def due(self, *, at_rest: bool) -> tuple[EndReason, str] | None:
         """The reason, if the time has come: nothing is being said or heard any more, or it has taken too long."""
-        if self._reason is None:
+        if not self._announced:
             return None
         now = self._outlet.now
+        reason, message, _ = self._announced[0]
         if now >= self._leave_at:
-            return self._reason
+            return reason, message
         if not at_rest:
             return None
         heard_at = self._playback.heard_out_at(now)
         if heard_at <= now:
-            return self._reason
+            return reason, message
         self._outlet.do(SetDeadline(DEPARTURE_DEADLINE, min(heard_at, self._leave_at)))
         return None

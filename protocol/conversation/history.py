@@ -21,6 +21,8 @@ TEXT_MAX_BYTES = 1024 * 1024
 MEDIA_MAX_BYTES = 1024 * 1024
 # Speech is rarely faster; bounds what of a transcript can have been spoken in the sound that was sent.
 _SPOKEN_CHARS_PER_S = 18.0
+# What is longer without a space is no word: some scripts have no spaces.
+_WORD_MAX_CHARS = 30
 
 _UNTRANSCRIBED = "[speech that was not transcribed]"
 _LEFT_OUT = '{"note":"This result is left out: the conversation has become long. Call the tool again if needed."}'
@@ -38,7 +40,8 @@ class Entry:
         sounds: the frames of the person's speech, while it has no transcript.
         complete: it is finished; an unfinished one is not put into another connection.
         cut: its words are what was heard of it, and do not grow any more.
-        version: counts its changes.
+        heard_ms: so much sound its words stand for, once it was cut.
+        version: another at every change, and of every item: one that is deleted and made again is not the same.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Entry:
     sounds: list[bytes] = field(default_factory=list)
     complete: bool = True
     cut: bool = False
+    heard_ms: float | None = None
     version: int = 0
 
     def size(self) -> int:
@@ -64,16 +68,16 @@ class Entry:
 class History:
     """The items of one conversation, in order."""
 
-    __slots__ = ("_entries", "_given", "_media_bytes", "_order", "_spoken", "_text_bytes")
+    __slots__ = ("_changes", "_entries", "_given", "_media_bytes", "_order", "_text_bytes")
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._order: list[str] = []
         # Content of items that clients created; the service's echo leaves sound out.
         self._given: dict[str, list[dict[str, Any]]] = {}
-        self._spoken: dict[str, list[bytes]] = {}
         self._text_bytes = 0
         self._media_bytes = 0
+        self._changes = 0
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._entries
@@ -95,9 +99,20 @@ class History:
             self._given[item_id] = media
 
     def spoken(self, item_id: str, frames: list[bytes]) -> None:
-        """The person said this (frames of the sound); it is the item's content until its transcript comes."""
-        if frames:
-            self._spoken[item_id] = frames
+        """The person said this (frames of the sound); it is the item's content until its transcript comes.
+
+        From now on it is part of the conversation, last, although the service has not placed it yet.
+        """
+        entry = self._entries.get(item_id)
+        if not frames or (entry is not None and entry.text):
+            return
+        if entry is None:
+            entry = self._entries[item_id] = Entry(item_id, {"type": "message", "role": "user"}, "user")
+            self._order.append(item_id)
+        entry.sounds = frames
+        self._change(entry)
+        self._media_bytes += entry.media_size()
+        self._keep_bounds()
 
     def placed(self, item: Item, previous_item_id: str | None, *, first: bool = False) -> None:
         """The service placed an item, or told more of one. ``first``: it was put before all others."""
@@ -108,8 +123,10 @@ class History:
             created = _creatable(item)
             if created is None:
                 return
-            entry = self._entries[item.id] = Entry(item.id, created, item.role or None)
             self._insert(item.id, previous_item_id, first=first)
+            entry = self._entries[item.id] = Entry(item.id, created, item.role or None)
+            self._change(entry)
+            self._text_bytes += entry.size()
             entry.complete = (item.status or "completed") != "in_progress"
         self._fill(entry, item)
         self._keep_bounds()
@@ -123,16 +140,16 @@ class History:
             self._order.append(item_id)
 
     def _fill(self, entry: Entry, item: Item) -> None:
-        media, sounds = self._given.pop(entry.id, None), self._spoken.pop(entry.id, None)
-        if media or sounds:
-            entry.media, entry.sounds = media or [], sounds or []
+        if (media := self._given.pop(entry.id, None)) is not None:
+            self._media_bytes -= entry.media_size()
+            entry.media = media
             self._media_bytes += entry.media_size()
         if (text := item.spoken_text()) and not entry.cut:
             self._set_text(entry, text)
         if item.type == "function_call" and item.arguments and item.arguments != entry.item.get("arguments"):
             self._text_bytes += len(item.arguments) - len(str(entry.item.get("arguments", "")))
             entry.item["arguments"] = item.arguments
-            entry.version += 1
+            self._change(entry)
 
     def finished(self, item: Item) -> None:
         """An item is complete, as this says; it stands at the end if the service did not place it before."""
@@ -148,7 +165,7 @@ class History:
             return
         if not entry.complete:
             entry.complete = True
-            entry.version += 1
+            self._change(entry)
         self._keep_bounds()
 
     def left(self, item_id: str) -> None:
@@ -156,7 +173,7 @@ class History:
         entry = self._entries.get(item_id)
         if entry is not None and not entry.complete:
             entry.complete = True
-            entry.version += 1
+            self._change(entry)
 
     def grew(self, item_id: str, piece: str) -> None:
         """A piece of an answer's words came."""
@@ -168,19 +185,30 @@ class History:
     def transcribed(self, item_id: str, text: str) -> None:
         """What the person said is known in words."""
         entry = self._entries.get(item_id)
-        self._spoken.pop(item_id, None)
         if entry is not None:
             self._set_text(entry, text)
-            self._drop_media(entry, [part for part in entry.media if part["type"] != "input_audio"])
+            if self._drop_media(entry, [part for part in entry.media if part["type"] != "input_audio"]):
+                self._change(entry)
 
     def cut_off(self, item_id: str, heard_ms: float, sent_ms: float) -> str:
-        """Only ``heard_ms`` of what was sent were heard. Returns the words of it: an estimate, whole words."""
+        """Only ``heard_ms`` of what was sent were heard. Returns the words of it: an estimate, whole words.
+
+        It may be cut again, further. A complete item of which no sound was sent is written text.
+        """
         entry = self._entries.get(item_id)
         if entry is None or entry.role != "assistant":
             return ""
-        share = min(1.0, heard_ms / sent_ms) if sent_ms > 0 else 0.0
-        heard = _whole_words(entry.text, int(len(entry.text) * share))
+        whole_ms = sent_ms if entry.heard_ms is None else entry.heard_ms
+        if whole_ms <= 0 and entry.complete:
+            return entry.text
+        heard_ms = max(0.0, min(heard_ms, whole_ms))
+        chars = len(entry.text) * heard_ms / whole_ms if whole_ms > 0 else 0.0
+        if not entry.complete and heard_ms >= whole_ms:
+            # All of it that was sent; but words run ahead of the sound.
+            chars = min(chars, heard_ms / 1000 * _SPOKEN_CHARS_PER_S)
+        heard = _whole_words(entry.text, int(chars))
         self._set_text(entry, heard)
+        entry.heard_ms = heard_ms
         entry.cut = entry.complete = True
         return heard
 
@@ -224,7 +252,8 @@ class History:
         changed is deleted and made again with the same id. Those in ``avoid`` are on their way by other means.
         """
         events: list[dict[str, Any]] = []
-        for gone in [item_id for item_id in known if item_id not in self._entries]:
+        held = {entry.id for entry in self if entry.complete}
+        for gone in [item_id for item_id in known if item_id not in held]:
             del known[gone]
             events.append({"type": "conversation.item.delete", "item_id": gone})
         last_known = max((place for place, item_id in enumerate(self._order) if item_id in known), default=-1)
@@ -275,23 +304,31 @@ class History:
             seen.append({"id": entry.id, **entry.item, "status": status, "content": content})
         return seen
 
-    # Bounds
+    # Small things, and bounds
+
+    def _change(self, entry: Entry) -> None:
+        self._changes += 1
+        entry.version = self._changes
 
     def _set_text(self, entry: Entry, text: str) -> None:
         if text != entry.text:
             self._text_bytes += len(text) - len(entry.text)
             entry.text = text
-            entry.version += 1
+            self._change(entry)
 
-    def _drop_media(self, entry: Entry, kept: list[dict[str, Any]]) -> None:
-        if len(kept) != len(entry.media) or entry.sounds:
-            self._media_bytes -= entry.media_size()
-            entry.media, entry.sounds = kept, []
-            self._media_bytes += entry.media_size()
-            entry.version += 1
+    def _drop_media(self, entry: Entry, kept: list[dict[str, Any]]) -> bool:
+        if len(kept) == len(entry.media) and not entry.sounds:
+            return False
+        self._media_bytes -= entry.media_size()
+        entry.media, entry.sounds = kept, []
+        self._media_bytes += entry.media_size()
+        return True
 
     def _keep_bounds(self) -> None:
-        """The oldest results of tools go first, then the oldest items: what the service forgets first, too."""
+        """The oldest results of tools go first, then the oldest items: what the service forgets first, too.
+
+        What is left out makes no new version: a connection that has the whole keeps it.
+        """
         if self._media_bytes > MEDIA_MAX_BYTES:
             for entry in list(self):
                 if self._media_bytes <= MEDIA_MAX_BYTES:
@@ -306,10 +343,18 @@ class History:
             output = entry.item.get("output")
             if isinstance(output, str) and len(output) > len(_LEFT_OUT):
                 self._text_bytes -= len(output) - len(_LEFT_OUT)
-                # Not a new version: a connection that has the whole keeps it.
                 entry.item["output"] = _LEFT_OUT
         while self._text_bytes > TEXT_MAX_BYTES and len(self._order) > 1:
-            self.deleted(self._order[0])
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """A call goes with its result: services take no result without its call."""
+        oldest = self._entries[self._order[0]]
+        self.deleted(oldest.id)
+        if oldest.item["type"] == "function_call":
+            call_id = oldest.item["call_id"]
+            for entry in [entry for entry in self if entry.item.get("call_id") == call_id]:
+                self.deleted(entry.id)
 
 
 def _creatable(item: Item) -> dict[str, Any] | None:
@@ -353,6 +398,8 @@ def _whole_words(text: str, chars: int) -> str:
     if chars >= len(text):
         return text
     cut = text[:chars]
-    if chars < len(text) and not text[chars].isspace():
-        cut = cut[: max(cut.rfind(" "), 0)]
+    if not text[chars].isspace():
+        space = max((place for place, char in enumerate(cut) if char.isspace()), default=0)
+        if chars - space <= _WORD_MAX_CHARS:
+            cut = cut[:space]
     return cut.rstrip()

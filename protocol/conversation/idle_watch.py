@@ -50,6 +50,8 @@ class IdleWatch:
             self._outlet.do(SetDeadline(IDLE_DEADLINE, since + wait_s))
             return Silence.BEAR
         if self._asked:
+            # Should the person speak up during the goodbye, the watch goes on.
+            self._outlet.do(SetDeadline(IDLE_DEADLINE, self._outlet.now + self._limits.idle_prompt_s))
             return Silence.LEAVE
         self._asked = True
         self._outlet.do(SetDeadline(IDLE_DEADLINE, self._outlet.now + self._limits.idle_end_s))

@@ -36,6 +36,10 @@ class Interruption:
             return
         now = self._outlet.now
         unheard = self._playback.interrupt(now) if self._truncates else self._playback.unheard(now)
+        if self._truncates and not current.truncated and self._is_underway(current.item_id):
+            # All of it that was sent is heard, but more is on its way.
+            self._playback.cut([current], now)
+            unheard.append(current)
         for item_id in dict.fromkeys([*(item.item_id for item in unheard), current.item_id]):
             self._outlet.do(PurgeAudio(item_id))
         if self._truncates:
@@ -46,8 +50,7 @@ class Interruption:
         if not self._truncates:
             return
         lost = [item for item in self._playback.unheard(self._outlet.now) if item.item_id != speaking]
-        for item in lost:
-            self._playback.truncate(item.item_id)
+        self._playback.cut(lost, self._outlet.now)
         self._cut(lost)
 
     def _cut(self, items: Iterable[SpokenItem]) -> None:
@@ -70,16 +73,23 @@ class Interruption:
 
     def cut_by_client(self, item_id: str, heard_ms: int) -> bool:
         """The client cuts an item off by itself. True if the service needs not be told: it holds the item as text."""
+        if not self.was_spoken(item_id):
+            # That is for the service to refuse.
+            return False
         self._outlet.do(PurgeAudio(item_id))
         sent_ms = self._playback.sent_ms(item_id)
         self._playback.truncate(item_id)
-        self._shorten(item_id, heard_ms, sent_ms)
+        self._shorten(item_id, max(0, min(heard_ms, int(sent_ms))), sent_ms)
         return self._make_again(item_id)
 
     def was_spoken(self, item_id: str) -> bool:
         """Whether an item is something that was said to the person."""
         entry = self._history.get(item_id)
         return entry is not None and entry.role == "assistant"
+
+    def _is_underway(self, item_id: str) -> bool:
+        entry = self._history.get(item_id)
+        return entry is not None and not entry.complete
 
     def _shorten(self, item_id: str, heard_ms: int, sent_ms: float) -> None:
         text = self._history.cut_off(item_id, heard_ms, sent_ms)

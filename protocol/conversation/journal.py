@@ -61,6 +61,7 @@ class Journal:
         "_control",
         "_control_bytes",
         "_entries",
+        "_sent_again_ms",
         "_speech_end_ms",
         "_speech_from_ms",
         "_waiting_bytes",
@@ -77,7 +78,9 @@ class Journal:
         self._audio_bytes = 0
         self._clock_ms = 0.0
         self._speech_from_ms: float | None = None
-        self._speech_end_ms = 0.0
+        self._speech_end_ms: float | None = None
+        # Where the sound ends that the present connection was sent again.
+        self._sent_again_ms = 0.0
         # The client ends its turns itself: sound is kept from commit to commit.
         self.manual = False
         # There is a connection: what is added is sent.
@@ -123,8 +126,10 @@ class Journal:
         self._entries.append(entry)
         self._audio_ms += entry.audio_ms
         self._audio_bytes += len(entry.frame)
-        if self.open and not self.manual and self._speech_from_ms is None:
-            self._forget_before(self._clock_ms - PRE_ROLL_MS)
+        heard_out = self._clock_ms - PRE_ROLL_MS
+        # What was sent again may be speech, and a connection needs its time to notice that.
+        if self.open and not self.manual and self._speech_from_ms is None and heard_out >= self._sent_again_ms:
+            self._forget_before(heard_out)
         dropped_ms = 0.0
         while self._audio_ms > WAITING_AUDIO_MAX_MS or self._audio_bytes > WAITING_AUDIO_MAX_BYTES:
             oldest = next(kept for kept in self._entries if kept.audio_ms)
@@ -182,7 +187,7 @@ class Journal:
 
     def speech_started(self, start_ms: float) -> None:
         """The service hears speech, from here on its own clock."""
-        self._speech_from_ms = start_ms
+        self._speech_from_ms, self._speech_end_ms = start_ms, None
         self._forget_before(start_ms)
 
     def speech_stopped(self, end_ms: float) -> None:
@@ -192,10 +197,12 @@ class Journal:
     def committed(self) -> tuple[list[bytes], bool]:
         """The buffered sound became an item. Returns its frames, and whether the client had asked for it."""
         commit = next((entry for entry in self._entries if entry.kind == "input_audio_buffer.commit"), None)
-        if self._speech_from_ms is None and commit is not None:
+        by_detection = self._speech_end_ms is not None
+        end_ms = self._clock_ms if self._speech_end_ms is None else self._speech_end_ms
+        self._speech_from_ms = self._speech_end_ms = None
+        if commit is not None and not by_detection:
+            # In the middle of speech, too: the service itself waits for its end.
             return self._take_before(commit), True
-        end_ms = self._speech_end_ms or self._clock_ms
-        self._speech_from_ms, self._speech_end_ms = None, 0.0
         spoken = [entry for entry in self._entries if entry.audio_ms and entry.start_ms < end_ms]
         for entry in spoken:
             self._remove(entry)
@@ -204,13 +211,14 @@ class Journal:
     def not_taken(self, lost_ms: float) -> None:
         """The service never got so much of the oldest sound, so its clock is behind by it."""
         self._clock_ms -= lost_ms
+        self._sent_again_ms -= lost_ms
         for entry in self._entries:
             entry.start_ms -= lost_ms
 
     def cleared(self) -> None:
         """The buffered sound was thrown away at the client's request."""
         clear = next((entry for entry in self._entries if entry.kind == "input_audio_buffer.clear"), None)
-        self._speech_from_ms = None
+        self._speech_from_ms = self._speech_end_ms = None
         if clear is not None:
             self._take_before(clear)
 
@@ -235,12 +243,13 @@ class Journal:
         """There is a connection again. Returns all that it must be sent, in order; its clock starts anew."""
         self.open = True
         self._waiting_bytes = 0
-        self._speech_from_ms, self._speech_end_ms = None, 0.0
+        self._speech_from_ms = self._speech_end_ms = None
         self._clock_ms = 0.0
         sent = list(self._entries)
         for entry in sent:
             entry.start_ms = self._clock_ms
             self._clock_ms += entry.audio_ms
+        self._sent_again_ms = self._clock_ms
         for entry in sent:
             if not entry.audio_ms and entry.kind not in _ANSWERED:
                 self._remove(entry)

@@ -158,8 +158,7 @@ class Conversation:
         """The session begins: a connection to the service is asked for."""
         self._outlet.now = now
         if self._limits.duration_s:
-            at = now + max(0.0, self._limits.duration_s - self._limits.goodbye_s)
-            self._outlet.do(SetDeadline(DURATION_DEADLINE, at))
+            self._outlet.do(SetDeadline(DURATION_DEADLINE, now + self._limits.duration_s - self._last_words_s))
         self._succession.start()
         return self._outlet.take()
 
@@ -302,6 +301,9 @@ class Conversation:
                 _, event = read_event(frame, head)
                 if isinstance(event, server.Error):
                     self._error(connection, frame, event)
+            case "input_audio_buffer.speech_started" | "input_audio_buffer.committed":
+                self._person_is_there()
+                self._service.take(connection, frame, head)
             case "response.done":
                 self._service.take(connection, frame, head)
                 _, done = read_event(frame, head)
@@ -465,12 +467,17 @@ class Conversation:
             case Silence.ASK:
                 self._answers.ask_ourselves(notes.STILL_THERE)
             case Silence.LEAVE:
-                self._say_goodbye(EndReason.IDLE_TIMEOUT, notes.GOODBYE_IDLE)
+                self._say_goodbye(EndReason.IDLE_TIMEOUT, notes.GOODBYE_IDLE, self._limits.goodbye_s)
+
+    @property
+    def _last_words_s(self) -> float:
+        """For a goodbye at the end of the longest duration; a short session keeps half of its time."""
+        return min(self._limits.goodbye_s, self._limits.duration_s / 2)
 
     def _last_long_enough(self) -> None:
-        self._say_goodbye(EndReason.MAX_DURATION, notes.GOODBYE_DURATION)
+        self._say_goodbye(EndReason.MAX_DURATION, notes.GOODBYE_DURATION, self._last_words_s)
 
-    def _say_goodbye(self, reason: EndReason, note: str) -> None:
+    def _say_goodbye(self, reason: EndReason, note: str, within_s: float) -> None:
         # Clients of the service's own protocol are not made to say what they did not ask for.
         if (
             self._avatar_events
@@ -479,7 +486,7 @@ class Conversation:
             and self._answers.is_at_rest
         ):
             self._answers.ask_ourselves(note)
-        self._departure.announce(reason, reason.text, self._limits.goodbye_s)
+        self._departure.announce(reason, reason.text, within_s)
 
     def on_drain(self, reason: EndReason, message: str, within_s: float, now: float) -> list[Action]:
         """The server goes away: what is being said may be finished within so many seconds, then the session ends."""

@@ -10,6 +10,8 @@ from protocol.realtime.codec import Head
 
 _PART_ADDED = "response.content_part.added"
 _PART_DONE = "response.content_part.done"
+# Ends of what a part is made of, before its own.
+_ENDS = frozenset({"response.output_audio.done", "response.output_audio_transcript.done", "response.output_text.done"})
 _WORDS = frozenset({"response.output_audio_transcript.delta", "response.output_text.delta"})
 # The service's own end of an item comes with the response's, a moment later or never.
 _WOUND_DOWN_KEPT = 32
@@ -32,20 +34,25 @@ _part_decoder = msgspec.json.Decoder(_PartEvent)
 
 @dataclass(slots=True)
 class Part:
-    """A content part: ``kind`` is ``audio`` or ``text``, ``words`` what came of it so far."""
+    """A content part: ``kind`` is ``audio`` or ``text``, ``words`` what came of it, ``ended`` the ends that came."""
 
     kind: str
     words: str = ""
     is_open: bool = True
+    ended: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class OpenItem:
-    """An item under way: ``item`` as it was added, and its parts by index."""
+    """An item under way: ``item`` as it was added, and its parts by index.
+
+    ``is_placed``: the client saw it placed in the conversation, and not end there.
+    """
 
     response_id: str
     output_index: int
     item: dict[str, Any]
+    is_placed: bool = False
     parts: dict[int, Part] = field(default_factory=dict)
 
     @property
@@ -72,6 +79,12 @@ class OpenItems:
         """The client saw an item end."""
         self._items.pop(item_id or "", None)
 
+    def placed(self, item_id: str | None, *, ended: bool) -> None:
+        """The client saw an item placed in the conversation, or its end there."""
+        item = self._items.get(item_id or "")
+        if item is not None:
+            item.is_placed = not ended
+
     def saw(self, frame: bytes, head: Head) -> str | None:
         """An event of a response went to the client. Returns the words in it, if it brings some."""
         item = self._items.get(head.item_id or "")
@@ -88,8 +101,11 @@ class OpenItems:
                 item.parts[head.content_index] = Part(_part_decoder.decode(frame).part.type)
             except msgspec.DecodeError:
                 return None
-        elif head.type == _PART_DONE and (part := item.parts.get(head.content_index)) is not None:
-            part.is_open = False
+        elif (part := item.parts.get(head.content_index)) is not None:
+            if head.type == _PART_DONE:
+                part.is_open = False
+            elif head.type in _ENDS:
+                part.ended.add(head.type)
         return None
 
     def response_of(self, item_id: str | None) -> str | None:
@@ -129,17 +145,22 @@ class OpenItems:
                     "output_index": item.output_index,
                     "content_index": index,
                 }
+                ends: list[dict[str, Any]]
                 if spoken:
-                    events.append({"type": "response.output_audio.done", **place})
-                    events.append({"type": "response.output_audio_transcript.done", **place, **words})
+                    ends = [
+                        {"type": "response.output_audio.done", **place},
+                        {"type": "response.output_audio_transcript.done", **place, **words},
+                    ]
                 else:
-                    events.append({"type": "response.output_text.done", **place, **words})
+                    ends = [{"type": "response.output_text.done", **place, **words}]
+                events += [end for end in ends if end["type"] not in part.ended]
                 events.append({"type": _PART_DONE, **place, "part": {"type": part.kind, **words}})
             whole = {**item.item, "status": "incomplete"}
             if item.item.get("type") == "message":
                 whole["content"] = content
             place = {"response_id": response_id, "output_index": item.output_index}
-            events.append({"type": "conversation.item.done", "item": whole})
+            if item.is_placed:
+                events.append({"type": "conversation.item.done", "item": whole})
             events.append({"type": "response.output_item.done", **place, "item": whole})
             del self._items[item_id]
             self._wound_down.append(item_id)

@@ -1,10 +1,15 @@
 """How much of the assistant's speech was sent and how much was heard. Believes no more than can have been heard."""
 
+import itertools
 from collections import OrderedDict
 from dataclasses import dataclass
 
 # Spoken items remembered: acknowledgements come for the current one, late ones for the last few.
 _ITEMS_KEPT = 32
+# Clients acknowledge every 100 to 250 ms, so the last word on an item may come so much before its end.
+_ACKNOWLEDGEMENT_LAG_MS = 500.0
+# Sound that a client has not played so long after it should have, it does not play.
+_LATE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -62,13 +67,28 @@ class Playback:
         return self.current.item_id if self.current is not None else None
 
     def is_wanted(self, item_id: str, end_ms: float) -> bool:
-        """Whether sound that ends at ``end_ms`` of an item is still to be heard by a client that has not got it."""
+        """Whether sound that ends at ``end_ms`` of an item is still to be heard by a client that has not got it.
+
+        Of an item that is forgotten nobody knows: better twice than never.
+        """
         item = self._items.get(item_id)
-        return item is not None and not item.truncated and end_ms > (item.acknowledged_ms or 0.0)
+        return item is None or (not item.truncated and end_ms > (item.acknowledged_ms or 0.0))
 
     def heard_ms(self, item: SpokenItem, now: float) -> float:
         """How much of an item was heard by now."""
-        return item.heard_ms(self._present(now))
+        return 0.0 if self._waits(item) else item.heard_ms(self._present(now))
+
+    def _waits(self, item: SpokenItem) -> bool:
+        """Whether the client says that it still plays an item before this one, of which it has said nothing."""
+        if item.acknowledged_ms is not None:
+            return False
+        before = list(itertools.takewhile(lambda other: other is not item, self._items.values()))
+        for other in reversed(before):
+            if other.truncated:
+                return False
+            if other.acknowledged_ms is not None:
+                return other.acknowledged_ms < other.sent_ms - _ACKNOWLEDGEMENT_LAG_MS
+        return False
 
     def sent_ms(self, item_id: str) -> float:
         """How much of an item was sent."""
@@ -87,15 +107,21 @@ class Playback:
         paused_at, self._paused_at = self._paused_at, None
         self._playhead_at = now
         for item in self._items.values():
-            heard_ms = item.heard_ms(paused_at)
+            heard_ms = 0.0 if self._waits(item) else item.heard_ms(paused_at)
             if item.truncated or heard_ms >= item.sent_ms:
                 continue
             item.first_sent_at = self._playhead_at - heard_ms / 1000
             self._playhead_at += (item.sent_ms - heard_ms) / 1000
 
     def heard_out_at(self, now: float) -> float:
-        """When all that was sent will have been heard; not later than now if it has been."""
-        return now + sum(item.sent_ms - item.heard_ms(self._present(now)) for item in self.unheard(now)) / 1000
+        """When all that was sent will have been heard, or was; 0 if nothing was sent.
+
+        A client that stopped acknowledging in the middle is waited for, but not without end.
+        """
+        rest_s = sum(item.sent_ms - self.heard_ms(item, now) for item in self.unheard(now)) / 1000
+        if not rest_s:
+            return min(now, self._playhead_at)
+        return min(now + rest_s, self._playhead_at + _LATE_S)
 
     def _present(self, now: float) -> float:
         return now if self._paused_at is None else min(now, self._paused_at)
@@ -116,11 +142,10 @@ class Playback:
     def unheard(self, now: float) -> list[SpokenItem]:
         """What was sent and not heard to its end: the item being heard and those that wait behind it, in order."""
         items: list[SpokenItem] = []
-        now = self._present(now)
         for item in reversed(self._items.values()):
             if item.truncated:
                 break
-            heard_ms = item.heard_ms(now)
+            heard_ms = self.heard_ms(item, now)
             if heard_ms < item.sent_ms:
                 items.append(item)
             if heard_ms > 0:
@@ -131,12 +156,18 @@ class Playback:
     def interrupt(self, now: float) -> list[SpokenItem]:
         """Cuts off what is ``unheard``: nothing more of it is sent. Returns it."""
         items = self.unheard(now)
-        for item in items:
-            item.truncated = True
+        self.cut(items, now)
         if items:
             self._playhead_at = now
         self.current = None
         return items
+
+    def cut(self, items: list[SpokenItem], now: float) -> None:
+        """Nothing more of these items is sent, and no more was heard of them than by now."""
+        for item, heard_ms in [(item, self.heard_ms(item, now)) for item in items]:
+            item.acknowledged_ms, item.truncated = heard_ms, True
+            if self.current is item:
+                self.current = None
 
     def truncate(self, item_id: str) -> None:
         """The client itself cut an item off: nothing more of it is sent."""

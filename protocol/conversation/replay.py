@@ -42,6 +42,7 @@ class Replay:
         "_control",
         "_control_bytes",
         "_control_left",
+        "_last_dropped",
         "_lost_audio",
         "_lost_control",
         "_number",
@@ -57,6 +58,8 @@ class Replay:
         # The newest that was dropped of either kind: whoever stands before it cannot be given what it missed.
         self._lost_control = 0
         self._lost_audio = 0
+        # The newest that was dropped of either kind is still a place: nothing behind it need be missing.
+        self._last_dropped: dict[bool, Sent] = {}
         self._places: dict[str, int] = {}
 
     def add(self, frame: bytes, now: float, *, item_id: str | None, audio_ms: float, end_ms: float) -> None:
@@ -76,20 +79,17 @@ class Replay:
             self._lost_audio = self._drop_audio()
 
     def played(self, item_id: str, played_ms: float) -> None:
-        """The client has played this much of an item, so it has it: no reason to keep it.
-
-        The newest stays, for it may be the last that the client got.
-        """
-        while len(self._audio) > 1 and self._audio[0].item_id == item_id and self._audio[0].end_ms <= played_ms:
+        """The client has played this much of an item, so it has it: no reason to keep it."""
+        while self._audio and self._audio[0].item_id == item_id and self._audio[0].end_ms <= played_ms:
             self._drop_audio()
 
     def _drop_control(self) -> int:
-        sent = self._control.popleft()
+        sent = self._last_dropped[False] = self._control.popleft()
         self._control_left += len(sent.frame)
         return sent.number
 
     def _drop_audio(self) -> int:
-        sent = self._audio.popleft()
+        sent = self._last_dropped[True] = self._audio.popleft()
         self._audio_left += len(sent.frame)
         return sent.number
 
@@ -108,7 +108,10 @@ class Replay:
             return None
         if event_id in self._places:
             return self._places[event_id]
-        newest_first = heapq.merge(reversed(self._control), reversed(self._audio), key=lambda sent: -sent.number)
+        dropped = sorted(self._last_dropped.values(), key=lambda sent: -sent.number)
+        newest_first = heapq.merge(
+            reversed(self._control), reversed(self._audio), dropped, key=lambda sent: -sent.number
+        )
         return next((sent.number for sent in newest_first if _event_id(sent.frame) == event_id), None)
 
     def newest(self) -> int:

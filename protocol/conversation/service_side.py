@@ -121,6 +121,7 @@ class ServiceSide:
 
     def _audio_delta(self, frame: bytes, head: Head) -> None:
         if head.item_id is None or not self._answers.passes(head.response_id):
+            self._outlet.do(Ignored("upstream", head.type, "its response is not active"))
             return
         audio_ms = base64_size(head.delta) / self._configuration.output_bytes_per_ms
         end_ms = self._playback.sent(head.item_id, head.content_index, audio_ms, self._outlet.now)
@@ -186,8 +187,11 @@ class ServiceSide:
         if isinstance(event, server.ItemDone):
             if self._answers.was_ended_here(item.id or None):
                 return
+            self._answers.item_placed(item.id or None, ended=True)
         elif item.role == "user" and (text := item.spoken_text()):
             self._outlet.do(Record(Said(item.id or "", "user", text)))
+        if isinstance(event, server.ItemAdded):
+            self._answers.item_placed(item.id or None, ended=False)
         self._outlet.to_client(self._remapped(frame, previous))
 
     def _place_hidden(self, item: Item, event: server.ItemAdded | server.ItemCreated | server.ItemDone) -> None:

@@ -38,6 +38,9 @@ class ServiceWatch:
 
     def see(self, *, owes: bool, generating: bool) -> None:
         """After each step: whether an answer is owed, and whether one is being generated."""
+        if not owes and self._outlet.is_open:
+            # What was tried was for another answer. Between two connections nothing is owed, and it is the same one.
+            self._tried = Verdict.WAIT
         if owes != self._owing:
             self._owing = owes
             self._outlet.do(

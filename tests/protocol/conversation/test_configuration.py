@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.conversation.configuration import BROWSER_FIELDS, Configuration
+from protocol.realtime.session import INCLUDE_VISEMES
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL
 from tests.protocol.realtime.samples import SESSION
 
@@ -119,6 +120,158 @@ def test_a_tool_choice_may_force_calls(choice: Any, forces: bool) -> None:
 
 def test_the_clients_own_tools_are_those_that_are_not_ours() -> None:
     assert learnt(tools=[SERVER_TOOL, CLIENT_TOOL]).own_tools_of_client == [CLIENT_TOOL]
+
+
+# What the client changed, over several connections
+
+
+def confirmed(*updates: dict[str, Any], base: dict[str, Any] = BASE) -> Configuration:
+    """A configuration in which the client asked for these updates and the service did them."""
+    configuration = Configuration(base, [SERVER_TOOL])
+    for number, update in enumerate(updates):
+        configuration.asked(f"event_{number}", configuration.admit_update(update))
+        configuration.confirmed()
+    return configuration
+
+
+def test_another_connection_is_opened_with_what_the_client_made_of_the_session() -> None:
+    configuration = confirmed({"instructions": "Be brief."}, {"audio": {"output": {"speed": 1.2}}})
+    assert configuration.opening_session() == {
+        "type": "realtime",
+        "instructions": "Be brief.",
+        "audio": {"output": {"voice": "ash", "speed": 1.2}},
+        "tools": [SERVER_TOOL],
+    }
+    assert configuration.version == 2
+
+
+def test_the_clients_tools_are_kept_beside_ours() -> None:
+    assert confirmed({"tools": [CLIENT_TOOL]}).opening_session()["tools"] == [SERVER_TOOL, CLIENT_TOOL]
+    assert confirmed({"tools": [CLIENT_TOOL]}, {"tools": []}).opening_session()["tools"] == [SERVER_TOOL]
+
+
+def test_what_is_not_confirmed_is_not_sent_again_as_if_it_were() -> None:
+    configuration = Configuration(BASE, [SERVER_TOOL])
+    configuration.asked("a", {"instructions": "Be brief."})
+    assert configuration.opening_session()["instructions"] == "You guide visitors."
+    assert configuration.version == 0
+    configuration.confirmed()
+    assert configuration.opening_session()["instructions"] == "Be brief."
+
+
+def test_what_was_refused_is_forgotten_wholly() -> None:
+    configuration = Configuration(BASE, [SERVER_TOOL])
+    configuration.asked("a", {"instructions": "First."})
+    configuration.asked("b", {"instructions": "Second.", "speed": 99})
+    configuration.asked("c", {"instructions": "Third."})
+    configuration.refused("b")
+    configuration.refused("never asked")
+    configuration.refused(None)
+    configuration.confirmed()
+    assert configuration.opening_session()["instructions"] == "First."
+    configuration.confirmed()
+    assert configuration.opening_session()["instructions"] == "Third."
+    assert configuration.version == 2
+
+
+def test_a_client_may_give_two_updates_one_id() -> None:
+    configuration = Configuration(BASE, [SERVER_TOOL])
+    for update in ({"instructions": "Be brief."}, {"speed": 1}, {"speed": 2}):
+        configuration.asked("always the same", update)
+    configuration.confirmed()
+    configuration.refused("always the same")
+    configuration.confirmed()
+    opening = configuration.opening_session()
+    assert (opening["instructions"], opening["speed"]) == ("Be brief.", 2)
+
+
+def test_a_confirmation_that_nobody_waits_for_changes_nothing() -> None:
+    configuration = confirmed({"instructions": "Be brief."})
+    configuration.confirmed()
+    assert configuration.version == 1
+
+
+VAD = {"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 300}
+
+
+@pytest.mark.parametrize(
+    ("updates", "detection"),
+    [
+        ([], VAD),
+        ([{}], VAD),
+        ([{"turn_detection": None}], None),
+        ([{"turn_detection": None}, {"turn_detection": {"type": "server_vad"}}], {"type": "server_vad"}),
+        ([{"turn_detection": {"threshold": 0.9}}], {**VAD, "threshold": 0.9}),
+        ([{"turn_detection": {"type": "server_vad", "threshold": 0.9}}], {**VAD, "threshold": 0.9}),
+        ([{"turn_detection": {"threshold": None}}], {**VAD, "threshold": None}),
+        ([{"turn_detection": {"type": "semantic_vad"}}], {"type": "semantic_vad"}),
+        (
+            [{"turn_detection": {"type": "semantic_vad", "eagerness": "low"}}, {"turn_detection": VAD}],
+            VAD,
+        ),
+        (
+            [{"turn_detection": {"type": "semantic_vad"}}, {"turn_detection": {"eagerness": "low"}}],
+            {"type": "semantic_vad", "eagerness": "low"},
+        ),
+        (
+            [{"turn_detection": {"threshold": 0.9}}, {"turn_detection": {"type": "semantic_vad"}}],
+            {"type": "semantic_vad"},
+        ),
+    ],
+    ids=str,
+)
+def test_updates_are_merged_as_the_service_merges_them(updates: list[dict[str, Any]], detection: Any) -> None:
+    base = {"type": "realtime", "audio": {"input": {"turn_detection": VAD, "transcription": {"model": "whisper-1"}}}}
+    opening = confirmed(*({"audio": {"input": update}} for update in updates), base=base).opening_session()
+    assert opening["audio"]["input"] == {"turn_detection": detection, "transcription": {"model": "whisper-1"}}
+
+
+def test_a_field_that_is_null_is_set_and_one_that_is_absent_is_not() -> None:
+    base = {"type": "realtime", "tracing": "auto", "truncation": "auto"}
+    assert confirmed({"tracing": None}, base=base).opening_session()["tracing"] is None
+    assert confirmed({"tracing": None}, base=base).opening_session()["truncation"] == "auto"
+    assert confirmed({"tracing": None}, {"tracing": {"group_id": "g"}}, base=base).opening_session()["tracing"] == {
+        "group_id": "g"
+    }
+
+
+def test_the_client_sees_one_session_whatever_connection_holds_it() -> None:
+    configuration = Configuration(BASE, [SERVER_TOOL])
+    assert configuration.shown({"id": "sess_1"})["id"] == "sess_1"
+    assert configuration.shown({"id": "sess_2"})["id"] == "sess_1"
+    assert "id" not in configuration.shown({})
+
+
+def test_that_we_asked_for_mouth_positions_is_ours() -> None:
+    ours = Configuration(BASE, [SERVER_TOOL]).shown({"include": [INCLUDE_VISEMES]})
+    assert ours["include"] is None
+    theirs = {"include": [INCLUDE_VISEMES, "item.input_audio_transcription.logprobs"]}
+    assert Configuration(BASE, [SERVER_TOOL]).shown(theirs) == theirs
+
+
+JSON_LEAVES = st.none() | st.integers(0, 3)
+OBJECTS = st.recursive(
+    st.dictionaries(st.sampled_from(["type", "a", "b"]), JSON_LEAVES, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from(["type", "a", "b"]), JSON_LEAVES | inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(OBJECTS, OBJECTS)
+def test_what_was_asked_for_last_holds_and_nothing_else_is_invented(one: dict[str, Any], other: dict[str, Any]) -> None:
+    opening = confirmed(one, other, base={}).opening_session()
+    del opening["tools"]
+
+    def holds(asked: dict[str, Any], has: dict[str, Any]) -> None:
+        for key, value in asked.items():
+            if isinstance(value, dict):
+                holds(value, has[key])
+            else:
+                assert has[key] == value
+
+    holds(other, opening)
+    assert set(opening) == set(one) | set(other)
+    assert confirmed(one, other, other, base={}).opening_session() == confirmed(one, other, base={}).opening_session()
 
 
 ANY = st.recursive(
