@@ -6,6 +6,8 @@ from protocol.conversation.playback import Playback
 from protocol.endings import EndReason
 
 DEPARTURE_DEADLINE = "departure"
+# Seconds between looks whether all was heard: a client may leave the last thousandth unacknowledged.
+_LOOK_AGAIN_S = 0.1
 
 
 class Departure:
@@ -56,5 +58,5 @@ class Departure:
         heard_at = self._playback.heard_out_at(now)
         if heard_at <= now:
             return reason, message
-        self._outlet.do(SetDeadline(DEPARTURE_DEADLINE, min(heard_at, self._leave_at)))
+        self._outlet.do(SetDeadline(DEPARTURE_DEADLINE, min(max(heard_at, now + _LOOK_AGAIN_S), self._leave_at)))
         return None

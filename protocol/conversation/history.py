@@ -38,6 +38,7 @@ class Entry:
         texts: its words, one for each content part that has some.
         media: content parts that are no words: pictures, and sound that a client put into an item.
         sounds: the frames of the person's speech, while it has no transcript.
+        is_placed: the service placed it, and the client saw that if it may.
         complete: it is finished; an unfinished one is not put into another connection.
         cut: its words are what was heard of it, and do not grow any more.
         heard_ms: so much sound its words stand for, once it was cut.
@@ -50,6 +51,7 @@ class Entry:
     text: str = ""
     media: list[dict[str, Any]] = field(default_factory=list)
     sounds: list[bytes] = field(default_factory=list)
+    is_placed: bool = False
     complete: bool = True
     cut: bool = False
     heard_ms: float | None = None
@@ -128,6 +130,7 @@ class History:
             self._change(entry)
             self._text_bytes += entry.size()
             entry.complete = (item.status or "completed") != "in_progress"
+        entry.is_placed = True
         self._fill(entry, item)
         self._keep_bounds()
 

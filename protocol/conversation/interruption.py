@@ -57,7 +57,8 @@ class Interruption:
         for item in items:
             heard_ms = int(self._playback.heard_ms(item, self._outlet.now))
             self._shorten(item.item_id, heard_ms, item.sent_ms)
-            if self._make_again(item.item_id):
+            if self._make_again(item.item_id) or item.item_id not in self._history:
+                # What was said outside the conversation is not in it, so that there is nothing to truncate.
                 continue
             if (current := self._succession.current) is not None:
                 self._outlet.send_once(

@@ -1,7 +1,7 @@
 """What the service was sent and has not settled: should its connection be lost, the next is sent it again, in order.
 
 A control event is settled by the service's reply to it, speech by becoming an item, by being cleared, or by being
-silence that is too long ago to be the beginning of a word. While there is no connection everything waits here.
+too long ago for a service that still listens. While there is no connection everything waits here.
 """
 
 from collections import deque
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 # Speech that the service has not taken for speech yet: its prefix padding (300 ms by default) and its time to notice.
 PRE_ROLL_MS = 1000.0
+# Speech that a service has missed which fell silent before anybody noticed. More would cost each session that listens
+# its memory: this is 640 KiB of PCM16.
+UNHEARD_MS = 10_000.0
 # What may wait while there is no connection. Control: the size of one message on /ws.
 # Audio: as much as may wait for a slow service; a client may send a recording faster than it was spoken.
 WAITING_CONTROL_MAX_BYTES = 1024 * 1024
@@ -126,7 +129,7 @@ class Journal:
         self._entries.append(entry)
         self._audio_ms += entry.audio_ms
         self._audio_bytes += len(entry.frame)
-        heard_out = self._clock_ms - PRE_ROLL_MS
+        heard_out = self._clock_ms - UNHEARD_MS
         # What was sent again may be speech, and a connection needs its time to notice that.
         if self.open and not self.manual and self._speech_from_ms is None and heard_out >= self._sent_again_ms:
             self._forget_before(heard_out)
@@ -232,6 +235,11 @@ class Journal:
                 self._remove(entry)
         self._remove(mark)
         return frames
+
+    def trim(self) -> None:
+        """The service is well and hears no speech: of the sound only the pre-roll may be the beginning of some."""
+        if not self.manual and self._speech_from_ms is None:
+            self._forget_before(self._clock_ms - PRE_ROLL_MS)
 
     # Connections
 

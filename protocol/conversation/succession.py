@@ -143,7 +143,11 @@ class Succession:
         underway = {kept.key for kept in self._outlet.journal if kept.kind == "conversation.item.create" and kept.key}
         for event in self._history.sync(connection.known, avoid=underway):
             if event["type"] == "conversation.item.create":
-                connection.echoes.add(event["item"]["id"])
+                item_id = event["item"]["id"]
+                entry = self._history.get(item_id)
+                # Speech that was lost before it was placed: the client sees that now.
+                if entry is not None and entry.is_placed:
+                    connection.echoes.add(item_id)
             else:
                 connection.deletions.append(event["item_id"])
             self._outlet.send_once({**event, "event_id": self._outlet.new_event_id()}, connection.number)
@@ -247,6 +251,8 @@ class Succession:
 
     def take_over(self) -> None:
         """The successor becomes current: it is told what changed since, and what is not settled is sent to it."""
+        if self._outlet.is_open:
+            self._outlet.journal.trim()
         old, successor = self.current, self.standby
         if successor is None:
             raise AssertionError("who takes over stands by")

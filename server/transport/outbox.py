@@ -100,6 +100,10 @@ class Outbox:
         """Drop the whole frames of one item; return their audio in milliseconds."""
         return self._drop(lambda frame: frame.item_id == item_id)
 
+    def drop_waiting(self) -> None:
+        """Drop all whole frames."""
+        self._drop(lambda _: True)
+
     def drop_audio(self) -> float:
         """Drop all audio; return it in milliseconds."""
         return self._drop(lambda frame: frame.audio_ms > 0)

@@ -277,6 +277,9 @@ class WebSocket:
                 self.on_audio_dropped(dropped_ms)
 
     def _slow_consumer(self) -> None:
+        # Nothing of what waits may still arrive: a close drops the sound, and events from behind it would hide the hole
+        # from a client that comes back and says what it received last.
+        self._outbox.drop_waiting()
         self.close(SLOW_CONSUMER, "slow consumer")
 
     def _flush(self) -> None:

@@ -233,7 +233,7 @@ class ScriptedService:
             raise AssertionError("it hangs")  # noqa: TRY004 - for the type checker
         near, far = memory_wire_pair()
         options = WebSocketOptions(
-            max_audio_ms=1000, audio_overflow="drop-oldest", ping_interval_s=20, pong_timeout_s=20
+            max_audio_ms=15_000, audio_overflow="drop-oldest", ping_interval_s=20, pong_timeout_s=20
         )
         self._nursery.start_soon(self._serve, far, script)
         return WebSocketConnection(open_websocket(near, "client", options), NAME, CLOSE_S)

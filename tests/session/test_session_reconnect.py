@@ -302,17 +302,17 @@ async def test_speech_under_way_is_said_again_from_its_beginning(autojump_clock:
         assert said == [sound(100, number) for number in range(40, 60)]
 
 
-async def test_without_speech_the_last_second_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
+async def test_without_speech_the_last_ten_seconds_are_said_again(autojump_clock: trio.testing.MockClock) -> None:
     async with house(converse(), converse(answers)) as home:
         caller = await home.opened()
-        for number in range(100):
+        for number in range(200):
             caller.send("input_audio_buffer.append", audio=sound(100, number))
             await trio.sleep(0.1)
         home.line.wire.reset()
         line = await second_line(home)
         await trio.sleep(1)
         said = [event["audio"] for event in line.of("input_audio_buffer.append")]
-        assert said == [sound(100, number) for number in range(90, 100)]
+        assert said == [sound(100, number) for number in range(100, 200)]
 
 
 async def test_an_answer_that_was_owed_to_speech_is_asked_for(autojump_clock: trio.testing.MockClock) -> None:

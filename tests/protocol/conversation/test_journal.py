@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.conversation import journal as module
-from protocol.conversation.journal import PRE_ROLL_MS, Journal, Unsettled
+from protocol.conversation.journal import UNHEARD_MS, Journal, Unsettled
 
 APPEND = "input_audio_buffer.append"
 COMMIT = "input_audio_buffer.commit"
@@ -172,9 +172,16 @@ def test_what_waits_for_a_connection_has_a_bound_and_loses_nothing_before(monkey
 # Speech
 
 
-def test_of_silence_only_the_last_second_is_kept() -> None:
+def test_of_silence_only_the_last_ten_seconds_are_kept() -> None:
+    journal = opened()
+    hears(journal, *range(150))
+    assert kept(journal) == [str(number) for number in range(50, 150)]
+
+
+def test_for_a_successor_of_a_service_that_is_well_only_the_last_second_is_kept() -> None:
     journal = opened()
     hears(journal, *range(50))
+    journal.trim()
     assert kept(journal) == [str(number) for number in range(40, 50)]
 
 
@@ -190,9 +197,10 @@ def test_speech_is_kept_from_where_the_service_heard_it_begin() -> None:
 
 def test_speech_that_began_before_what_is_kept_is_kept_as_far_as_it_is_there() -> None:
     journal = opened()
-    hears(journal, *range(20))
+    hears(journal, *range(120))
     journal.speech_started(0)
-    assert kept(journal) == [str(number) for number in range(10, 20)]
+    journal.trim()
+    assert kept(journal) == [str(number) for number in range(20, 120)]
 
 
 def test_what_is_said_behind_the_end_of_a_turn_stays_for_the_next() -> None:
@@ -277,7 +285,7 @@ def test_turns_that_are_taken_by_the_service_again_are_kept_as_such() -> None:
     hears(journal, *range(100))
     journal.manual = False
     hears(journal, 100)
-    assert len(kept(journal)) == PRE_ROLL_MS / 100
+    assert len(kept(journal)) == UNHEARD_MS / 100
 
 
 def test_what_was_cleared_is_not_said_again() -> None:
@@ -315,13 +323,13 @@ def test_the_services_clock_stands_while_sound_is_dropped_on_the_way() -> None:
 
 def test_another_connection_counts_from_what_it_is_sent_first() -> None:
     journal = opened()
-    hears(journal, *range(50))
-    assert again(journal) == [str(number) for number in range(40, 50)]
-    hears(journal, *range(50, 55))
-    journal.speech_started(1100)
-    assert kept(journal) == ["51", "52", "53", "54"]
-    journal.speech_stopped(1300)
-    assert journal.committed()[0] == [b"51", b"52"]
+    hears(journal, *range(150))
+    assert again(journal) == [str(number) for number in range(50, 150)]
+    hears(journal, *range(150, 155))
+    journal.speech_started(10_100)
+    assert kept(journal) == ["151", "152", "153", "154"]
+    journal.speech_stopped(10_300)
+    assert journal.committed()[0] == [b"151", b"152"]
 
 
 def test_speech_said_again_survives_a_connection_that_is_lost_before_it_heard_it() -> None:
@@ -338,12 +346,12 @@ def test_speech_said_again_survives_a_connection_that_is_lost_before_it_heard_it
 def test_a_connection_that_hears_nothing_in_what_it_was_sent_again_makes_it_silence() -> None:
     journal = opened()
     journal.lost()
-    hears(journal, *range(50))
+    hears(journal, *range(150))
     journal.reopened()
-    hears(journal, *range(50, 59))
-    assert len(kept(journal)) == 59
-    hears(journal, 59, 60)
-    assert kept(journal) == [str(number) for number in range(51, 61)]
+    hears(journal, *range(150, 249))
+    assert len(kept(journal)) == 249
+    hears(journal, 249, 250)
+    assert kept(journal) == [str(number) for number in range(151, 251)]
 
 
 def test_speech_that_waits_is_bounded_by_time_and_the_oldest_is_lost_first() -> None:
@@ -374,7 +382,24 @@ def test_events_stand_where_they_stood_between_the_sounds() -> None:
     hears(journal, 12)
     says(journal, "ask", "response.create")
     says(journal, "cancel", "response.cancel")
-    assert again(journal) == ["2", "3", "4", "5", "6", "7", "item", "8", "9", "10", "11", "12", "ask", "cancel"]
+    assert again(journal) == [
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "item",
+        "8",
+        "9",
+        "10",
+        "11",
+        "12",
+        "ask",
+        "cancel",
+    ]
 
 
 STEPS = st.lists(
