@@ -176,6 +176,10 @@ class ServiceSide:
                 connection.echoes.discard(item.id or "")
             self._place_hidden(item, event)
             return
+        known = self._history.get(item.id or "")
+        if known is not None and known.is_placed and not isinstance(event, server.ItemDone):
+            self._outlet.do(Ignored("upstream", "conversation.item.added", "the item is already there"))
+            return
         if not self._answers.is_aside(item.id or None):
             self._keep(item, previous, is_end=isinstance(event, server.ItemDone))
         belongs = not self._configuration.show_tools and self._belongs_to_server_tool(item)

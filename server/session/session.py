@@ -77,6 +77,7 @@ class Session:
         self.kb_id = kb_id
         self.ending: EndReason | None = None
         self._message = ""
+        self._began = False
         self._conversation = conversation
         self._link = link
         self._tools = tools
@@ -121,12 +122,16 @@ class Session:
                         if self.ending is not None:  # it was ended before it began
                             self._tasks.cancel_scope.cancel()
                         task_status.started()
+                        self._began = True
                 finally:
                     self._tasks = None
                 self._connections.cancel_scope.cancel()
         except* Exception as failures:  # noqa: BLE001 - the session's boundary: a fault of ours ends this one only
             self._fail(failures)
         finally:
+            if self.ending is None:
+                # Cancelled without a word: by the client's connection while it opened, or with the whole server.
+                self.ending = EndReason.GOING_AWAY if self._began else EndReason.CLIENT_LOST
             self._ended.set()
             self._log_end(trio.current_time() - started_at)
 
@@ -239,10 +244,9 @@ class Session:
         await self._ended.wait()
 
     def _log_end(self, duration_s: float) -> None:
-        ending = self.ending.label if self.ending else "cancelled"
         self._log.info(
             "session ended",
-            reason=ending,
+            reason=self.ending.label if self.ending else None,
             detail=self._message,
             duration_s=round(duration_s, 3),
             input_tokens=self._usage.input_tokens,
