@@ -51,7 +51,7 @@ _SEARCH_SHARE = 0.8
 _TOOL_MARGIN_S = 5.0
 
 # Seconds behind the grace for the last closing handshakes.
-_CLOSING_S = 1.0
+_CLOSING_S = 0.5
 # Seconds that are left for closing after the second signal.
 _LEAVE_NOW_S = 1.0
 
@@ -143,9 +143,9 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 await lifecycle.wait_draining()
                 # Sessions end with a word to their clients; the door returns when the last connection has ended.
                 door.stop_accepting()
+                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_grace + _CLOSING_S
                 registry.drain(lifecycle.reason, lifecycle.reason.text, settings.shutdown_grace)
                 admission.stop()
-                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_grace + _CLOSING_S
             sessions.cancel_scope.cancel()
         services.cancel_scope.cancel()
     lifecycle.stopped()

@@ -480,6 +480,10 @@ class Answers:
         elif owed and not self._asking.is_owed:
             self.ask_for_speech()
         self._history.forget_unfinished()
+        for entry in self._history.unanswered_calls():
+            # Placed, and lost before it could be run: another connection would wait for its result for ever.
+            if self._configuration.runs_here(entry.item["name"]) and entry.item["call_id"] not in self._calls:
+                self._history.deleted(entry.id)
 
     def _break_off(self, turn: Turn, sent_ms: Callable[[str], float]) -> None:
         said = []

@@ -238,6 +238,12 @@ class History:
         for item_id in [entry.id for entry in self if not entry.complete]:
             self.deleted(item_id)
 
+    def unanswered_calls(self) -> list[Entry]:
+        """The calls of tools that have no result."""
+        answered = {entry.item["call_id"] for entry in self if entry.item["type"] == "function_call_output"}
+        calls = [entry for entry in self if entry.item["type"] == "function_call"]
+        return [entry for entry in calls if entry.item["call_id"] not in answered]
+
     def deleted(self, item_id: str) -> None:
         """An item is gone."""
         entry = self._entries.pop(item_id, None)
@@ -279,8 +285,8 @@ class History:
         """The events that put an item's present words in the place of those the connection holds."""
         place = self._order.index(item_id)
         create = {"type": "conversation.item.create", "item": self.creation(self._entries[item_id])}
-        if place + 1 < len(self._order):
-            create["previous_item_id"] = self._order[place - 1] if place else "root"
+        # Said also of the last: something may be on its way behind it.
+        create["previous_item_id"] = self._order[place - 1] if place else "root"
         return [{"type": "conversation.item.delete", "item_id": item_id}, create]
 
     def creation(self, entry: Entry) -> dict[str, Any]:

@@ -208,8 +208,13 @@ class SessionRegistry:
     def drain(self, reason: EndReason, message: str, within_s: float) -> None:
         """Opens no session from now on. Those there are may finish what is being said, within so many seconds."""
         self._stopping = (reason, message)
+        self._nursery.start_soon(self._drain, reason, message, trio.current_time() + within_s)
+
+    async def _drain(self, reason: EndReason, message: str, leave_at: float) -> None:
         for session in list(self._sessions.values()):
-            session.drain(reason, message, within_s)
+            session.drain(reason, message, max(0.0, leave_at - trio.current_time()))
+            # Between two of many, others have their turn: the listener closes, clients are written to.
+            await trio.lowlevel.checkpoint()
 
     def stop(self, reason: EndReason, message: str) -> None:
         """Ends every session, and opens none from now on. Clients are told the reason."""

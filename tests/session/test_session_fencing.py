@@ -22,7 +22,7 @@ FULL = bool(os.environ.get("TESTS_FULL"))
 BLOCKS = 4 if FULL else 1
 RUNS_IN_A_BLOCK = 500 if FULL else 100
 FIRST_SEED = int(os.environ.get("TESTS_SEED", "1"))
-LIMITS = Limits(resume_s=120)
+LIMITS = Limits(resume_s=20)
 # Within this time whoever does not have the session is told (reliability figures: fencing).
 FENCED_S = 1.0
 RUN_S = 1200.0

@@ -169,6 +169,7 @@ def test_an_item_that_this_connection_knows_as_text_is_made_again_with_what_was_
         {
             "type": "conversation.item.create",
             "item": {"id": "a", "type": "message", "role": "assistant", "content": content},
+            "previous_item_id": "root",
         },
     ]
     assert (current.echoes, current.deletions) == ({"a"}, ["a"]), "so that nobody sees it"
