@@ -252,5 +252,5 @@ async def connect_avatar(
         try:
             yield connection
         finally:
-            await connection.close()
+            await connection.close()  # noqa: ASYNC102 - the transport shields its own close, with a deadline
             nursery.cancel_scope.cancel()
