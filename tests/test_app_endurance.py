@@ -80,7 +80,8 @@ async def at_rest() -> dict[str, int]:
 
 
 async def test_many_visits_leave_nothing(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server:
+    # Some visitors vanish without a word; what is left of them is what is counted, once they are given up.
+    async with serving(prepared_data, resume_window=0.2) as server:
         await visits(server, WARM_UP_CYCLES)
         before = await at_rest()
         began = trio.current_time()

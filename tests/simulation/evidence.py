@@ -39,11 +39,17 @@ class Emitted:
 
 @dataclass(eq=False)
 class Case:
-    """One session of the server. ``is_service_ill``: something happened that may leave it without a service."""
+    """One session of the server.
+
+    Attributes:
+        greeted_after: how much had been sent when a client was greeted with an event.
+        is_service_ill: something happened that may leave it without a service.
+    """
 
     observed: Observed
     plan: Plan
     lines: list[Line] = field(default_factory=list)
+    greeted_after: dict[str, int] = field(default_factory=dict)
     page: "Page | None" = None
     is_service_ill: bool = False
     story: "Story | None" = None
@@ -73,6 +79,8 @@ class Case:
         for at, action in self.actions:
             if isinstance(action, ToClient):
                 event = msgspec.json.decode(action.frame)
+                if event["type"] == HELLO:
+                    self.greeted_after[event["event_id"]] = len(emitted)
                 if event["event_id"] in emitted or event["type"] == HELLO:
                     continue
                 item_id = action.item_id or ""
@@ -101,7 +109,7 @@ class Case:
 
 def cases(world: "World") -> list[Case]:
     """All sessions of a run, with the lines and the pages that were theirs."""
-    is_ill = any(fault in _ILLNESSES for fault, _ in world.struck)
+    is_ill = world.is_draining or any(fault in _ILLNESSES for fault, _ in world.struck)
     made = {
         session_id: Case(observed, world.plan, is_service_ill=is_ill)
         for session_id, observed in world.observer.sessions.items()

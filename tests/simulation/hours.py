@@ -105,7 +105,7 @@ def _judge(made: World, report: Report) -> None:
     said = [action.entry for _, action in observed.actions if isinstance(action, Record)]
     report.recorded = {entry.item_id for entry in said if isinstance(entry, Said)}
     report.present = {item.id for item in used[-1].session.context} & report.recorded
-    heard = {piece.number for line in made.service.lines for piece in line.session.heard}
+    heard = {piece.number for line in made.service.lines for piece in line.session.ears.heard}
     report.missed = [number for number in range(1, report.pieces + 1) if number not in heard]
     (page,) = made.pages
     for event in page.of("response.done"):

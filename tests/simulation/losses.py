@@ -28,7 +28,7 @@ def nothing_said_is_lost(case: Case) -> Iterator[str]:
         return
     taken_until = _taken_until(case, used[-1])
     texts = Counter(item.text for item in used[-1].session.context if item.kind == "user")
-    heard = {piece.number for line in case.lines for piece in line.session.heard}
+    heard = {piece.number for line in case.lines for piece in line.session.ears.heard}
     is_told = any(sent.event.get("state") == "degraded" for sent in case.emitted.values())
     # Where no service can be had the end says so, and nobody is left to hear.
     is_told |= case.ending is not None and case.ending.reason.label.startswith("upstream_")
@@ -74,7 +74,7 @@ def superseded_connections_have_no_say(case: Case) -> Iterator[str]:
 def sound_arrives_once_and_in_order(case: Case) -> Iterator[str]:
     """No line hears a piece of sound twice, or before an earlier one."""
     for line in case.lines:
-        numbers = [piece.number for piece in line.session.heard]
+        numbers = [piece.number for piece in line.session.ears.heard]
         if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
             yield f"{line.name} heard {numbers}"
 

@@ -61,14 +61,14 @@ class Story:
     """What a person saw of one session.
 
     Attributes:
-        told: the events, each once, in the order of arrival; told_on: the connections they came on.
+        told: the events, each once, in the order of arrival; told_on: the connections they came on, and when.
         gaps: the places where the server said that it cannot recover what was before; cuts: those where it resumed.
         acknowledged: what the page told of having played.
     """
 
     session_id: str
     told: list[Json] = field(default_factory=list)
-    told_on: list[Visit] = field(default_factory=list)
+    told_on: list[tuple[Visit, float]] = field(default_factory=list)
     gaps: list[int] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     ids: dict[str, None] = field(default_factory=dict)
@@ -242,7 +242,7 @@ class Page:
             except ConnectionLost as lost:
                 visit.ended = lost.code if lost.by == "peer" else None
             finally:
-                await websocket.aclose(2)  # shields itself, with a deadline
+                await websocket.aclose(2)  # noqa: ASYNC102 - shields itself, with a deadline
                 nursery.cancel_scope.cancel()
 
     # Hearing
@@ -253,7 +253,10 @@ class Page:
         event = msgspec.json.decode(frame)
         visit.events.append((now, event))
         if event["type"] == "avatar.session":
-            self._begin(visit, event)
+            if self.is_open and self.current is not None and self.current.number > visit.number:
+                visit.hello = event  # it comes too late: another has been opened since, and is served
+            else:
+                self._begin(visit, event)
         elif not self.is_avatar and visit.hello is None:
             self._begin(visit, {"session_id": f"{self.name}.{visit.number}"})
         if visit is self.current and self.story is not None:
@@ -284,7 +287,7 @@ class Page:
         story.ids[event["event_id"]] = None
         story.told.append(event)
         self.counts[event["type"]] += 1
-        story.told_on.append(visit)
+        story.told_on.append((visit, now))
         if event["type"] == "response.output_audio.delta":
             self.player.take(event["item_id"], sound.decode(event["delta"]).ms, now)
         elif event["type"] == "input_audio_buffer.speech_started":

@@ -142,5 +142,6 @@ PLANTS: tuple[Plant, ...] = (
           "        self._actions.append(Close(reason, message))\n        self.closed = True\n",
           "        self._actions.append(Close(reason, message))\n"),
     Plant("a drain ends nobody", _REGISTRY,
-          "            session.drain(reason, message, within_s)\n", "            pass\n"),
+          "            session.drain(reason, message, max(0.0, leave_at - trio.current_time()))\n",
+          "            pass\n"),
 )  # fmt: skip

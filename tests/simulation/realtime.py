@@ -11,12 +11,10 @@ import msgspec
 import trio
 
 from tests.simulation import sound
+from tests.simulation.ears import Ears
 from tests.simulation.mind import SEARCH, Intent, Item, Json, decide
-from tests.simulation.sound import SPEECH, VOICE, Sound
+from tests.simulation.sound import VOICE, Sound
 
-_SILENCE_MS = 500
-_PREFIX_MS = 300
-_MIN_COMMIT_MS = 100
 _TOP_LEVEL = frozenset(
     {"type", "model", "instructions", "output_modalities", "audio", "tools", "tool_choice", "parallel_tool_calls",
      "reasoning", "max_output_tokens", "truncation", "tracing", "include", "prompt"}
@@ -55,7 +53,6 @@ class ServiceSession:
 
     Attributes:
         context: the items, in order.
-        heard: every piece of the user's sound that arrived, in order.
         meter: tokens of each response that ended, by its id.
         refused: errors that were said, with the event they are for.
         begun_by: the request of each response that was asked for.
@@ -77,7 +74,6 @@ class ServiceSession:
         self._say, self._reach, self._new_id = say, reach, new_id
         self._utterances, self._habits, self._nursery = utterances, habits, nursery
         self.context: list[Item] = []
-        self.heard: list[Sound] = []
         self.meter: dict[str, int] = {}
         self.refused: list[tuple[str, Json]] = []
         self.took_over = False
@@ -85,12 +81,15 @@ class ServiceSession:
         self.begun_by: dict[str, str] = {}
         self.active: Response | None = None
         self._beside: dict[str, Response] = {}
-        self._buffer_ms = 0
-        self._heard_ms = 0
-        self._buffered: list[int] = []
-        self._speech_item: str | None = None
-        self._silent_ms = 0
-        self._has_spoken = False
+        self.ears = Ears(
+            say=say,
+            new_item=lambda: new_id("item"),
+            detection=lambda: self.config["audio"]["input"]["turn_detection"],
+            interrupted=self._interrupted,
+            speaking=lambda: reach("user speaking"),
+            commit=self._commit,
+            answer=self._answer_speech,
+        )
         vad = {"type": "server_vad", "create_response": True, "interrupt_response": True}
         pcm = {"type": "audio/pcm", "rate": 24000}
         self.config: Json = {
@@ -152,58 +151,23 @@ class ServiceSession:
             _merge(self.config, session)
             self._say({"type": "session.updated", "session": self.config})
 
-    # Ears
+    # What is heard
 
     def _append(self, event: Json) -> None:
         self.took_over = True
-        piece = sound.decode(event["audio"])
-        self.heard.append(piece)
-        self._heard_ms += piece.ms
-        self._buffer_ms += piece.ms
-        if piece.kind == SPEECH and piece.utterance not in self._buffered:
-            self._buffered.append(piece.utterance)
-        vad = self.config["audio"]["input"]["turn_detection"]
-        if vad is None:
-            return
-        if piece.kind == SPEECH:
-            self._silent_ms = 0
-            if self._speech_item is None:
-                self._speech_starts(piece.ms, interrupts=vad.get("interrupt_response") is not False)
-        elif self._speech_item is not None:
-            self._silent_ms += piece.ms
-            if self._silent_ms >= _SILENCE_MS:
-                self._speech_stops(answers=vad.get("create_response") is not False)
-        else:
-            self._buffer_ms, self._buffered = 0, []  # only what surrounds speech is kept
+        self.ears.append(event["audio"])
 
-    def _speech_starts(self, ms: int, *, interrupts: bool) -> None:
-        self._speech_item = self._new_id("item")
-        begun_ms = max(0, self._heard_ms - ms - _PREFIX_MS)
-        event = {"type": "input_audio_buffer.speech_started", "audio_start_ms": begun_ms}
-        self._say({**event, "item_id": self._speech_item})
-        if self.active is not None and interrupts:
+    def _interrupted(self) -> None:
+        if self.active is not None:
             self._reach("barge-in")
             self._wind_down(self.active, "turn_detected")
-        self._reach("user speaking")
-
-    def _speech_stops(self, *, answers: bool) -> None:
-        item_id, self._speech_item = str(self._speech_item), None
-        event = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": self._heard_ms - _SILENCE_MS}
-        self._say({**event, "item_id": item_id})
-        self._commit(item_id)
-        if answers and self.active is None:
-            self._begin({})
 
     def _commit_asked(self, event: Json) -> None:
-        if self._buffer_ms < _MIN_COMMIT_MS:
+        if not self.ears.commit():
             self._refuse(event, "input_audio_buffer_commit_empty", "Error committing input audio buffer: too small.")
-            return
-        item_id, self._speech_item = self._speech_item or self._new_id("item"), None
-        self._commit(item_id)
 
-    def _commit(self, item_id: str) -> None:
-        text = " ".join(self._utterances[number] for number in self._buffered)
-        self._buffer_ms, self._buffered, self._silent_ms = 0, [], 0
+    def _commit(self, item_id: str, utterances: list[int]) -> None:
+        text = " ".join(self._utterances[number] for number in utterances)
         previous = self.context[-1].id if self.context else None
         self._say({"type": "input_audio_buffer.committed", "item_id": item_id, "previous_item_id": previous})
         content = [{"type": "input_audio", "transcript": None}]
@@ -218,8 +182,12 @@ class ServiceSession:
         self._say({**event, "content_index": 0, "transcript": text, "usage": {"type": "duration", "seconds": 1}})
 
     def _clear(self, _event: Json) -> None:
-        self._buffer_ms, self._buffered, self._speech_item = 0, [], None
+        self.ears.clear()
         self._say({"type": "input_audio_buffer.cleared"})
+
+    def _answer_speech(self) -> None:
+        if self.active is None:
+            self._begin({})
 
     # Items
 
@@ -312,7 +280,7 @@ class ServiceSession:
     @property
     def is_busy(self) -> bool:
         """Whether an answer of the conversation is under way, or somebody speaks."""
-        return self.active is not None or self._speech_item is not None
+        return self.active is not None or self.ears.speech_item is not None
 
     def _begin(self, params: Json, asked_by: str = "") -> None:
         self.took_over = True
@@ -385,7 +353,6 @@ class ServiceSession:
             item.audio_ms += ms
             item.text = self.words[item.id]
             item.shown["content"] = [{"type": "output_audio", "transcript": item.text}]
-            self._has_spoken = True
             if number == 1:
                 self._reach("response streaming")
         self._say({"type": "response.output_audio.done", **index})

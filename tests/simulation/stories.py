@@ -22,8 +22,12 @@ def without_hole_or_repetition(case: Case) -> Iterator[str]:
     for at, action in case.actions:
         if isinstance(action, PurgeAudio):
             purged[action.item_id] = at
-    last, last_place = -1, -1
+    last, last_place, forgotten = -1, -1, -1
     for place, event in enumerate(case.story.told):
+        if event["type"] == HELLO and event.get("recovered") is False:
+            # What was sent before is left out, openly.
+            forgotten = case.greeted_after[event["event_id"]] - 1
+            last, last_place = max(last, forgotten), place
         if event["type"] == HELLO or event["event_id"] in NOT_OF_THE_SESSION:
             continue
         found = case.emitted.get(event["event_id"])
@@ -33,13 +37,13 @@ def without_hole_or_repetition(case: Case) -> Iterator[str]:
         if found.event != event:
             yield f"the page got {event}, and the session sent {found.event}"
         if found.number <= last:
-            yield f"{event['type']} {event['event_id']} came after what was sent behind it"
+            if found.number > forgotten:
+                yield f"{event['type']} {event['event_id']} came after what was sent behind it"
             continue
-        if not any(last_place < gap <= place for gap in case.story.gaps):
-            resumed = any(last_place < cut <= place for cut in case.story.cuts)
-            for missed in emitted[last + 1 : found.number]:
-                if not _may_be_missed(case, missed, purged, place, resumed=resumed):
-                    yield f"a hole before {event['event_id']}: {missed.event['type']} {missed.event['event_id']}"
+        resumed = any(last_place < cut <= place for cut in case.story.cuts)
+        for missed in emitted[last + 1 : found.number]:
+            if not _may_be_missed(case, missed, purged, place, resumed=resumed):
+                yield f"a hole before {event['event_id']}: {missed.event['type']} {missed.event['event_id']}"
         last, last_place = found.number, place
     yield from _to_the_end(case, emitted[last + 1 :])
 
@@ -54,8 +58,9 @@ def _may_be_missed(case: Case, missed: Emitted, purged: dict[str, float], place:
         return True
     if resumed and missed.end_ms <= case.story.acknowledged.get(missed.item_id, 0.0) + 1:
         return True
-    visit = case.story.told_on[place]
-    return case.ending is not None and visit is case.story.told_on[-1] and visit.ended is not None
+    visit, at = case.story.told_on[place]
+    is_cut_off = visit.ended is not None or at >= case.closed_at
+    return case.ending is not None and visit is case.story.told_on[-1][0] and is_cut_off
 
 
 def _to_the_end(case: Case, rest: list[Emitted]) -> Iterator[str]:
