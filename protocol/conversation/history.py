@@ -39,6 +39,7 @@ class Entry:
         media: content parts that are no words: pictures, and sound that a client put into an item.
         sounds: the frames of the person's speech, while it has no transcript.
         is_placed: the service placed it, and the client saw that if it may.
+        is_ended: and said that it is whole.
         complete: it is finished; an unfinished one is not put into another connection.
         cut: its words are what was heard of it, and do not grow any more.
         heard_ms: so much sound its words stand for, once it was cut.
@@ -52,6 +53,7 @@ class Entry:
     media: list[dict[str, Any]] = field(default_factory=list)
     sounds: list[bytes] = field(default_factory=list)
     is_placed: bool = False
+    is_ended: bool = False
     complete: bool = True
     cut: bool = False
     heard_ms: float | None = None

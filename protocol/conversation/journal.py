@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Speech that the service has not taken for speech yet: its prefix padding (300 ms by default) and its time to notice.
-PRE_ROLL_MS = 1000.0
-# Speech that a service has missed which fell silent before anybody noticed. More would cost each session that listens
-# its memory: this is 640 KiB of PCM16.
+# Speech that the service has not taken for speech yet: its prefix padding (300 ms by default), its time to notice, and
+# what one has missed that fell silent before anybody noticed. More would cost each session that listens its memory:
+# this is 640 KiB of PCM16.
 UNHEARD_MS = 10_000.0
 # What may wait while there is no connection. Control: the size of one message on /ws.
 # Audio: as much as may wait for a slow service; a client may send a recording faster than it was spoken.
@@ -235,11 +234,6 @@ class Journal:
                 self._remove(entry)
         self._remove(mark)
         return frames
-
-    def trim(self) -> None:
-        """The service is well and hears no speech: of the sound only the pre-roll may be the beginning of some."""
-        if not self.manual and self._speech_from_ms is None:
-            self._forget_before(self._clock_ms - PRE_ROLL_MS)
 
     # Connections
 

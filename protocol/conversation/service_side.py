@@ -174,11 +174,14 @@ class ServiceSide:
             # We told it this connection; the client knows it already.
             if is_end:
                 connection.echoes.discard(item.id or "")
+                if (told := self._history.get(item.id or "")) is not None:
+                    told.is_ended = True
             self._place_hidden(item, event)
             return
         known = self._history.get(item.id or "")
-        if known is not None and known.is_placed and not isinstance(event, server.ItemDone):
-            self._outlet.do(Ignored("upstream", "conversation.item.added", "the item is already there"))
+        repeated = known is not None and (known.is_ended if isinstance(event, server.ItemDone) else known.is_placed)
+        if repeated:
+            self._outlet.do(Ignored("upstream", "conversation.item", "the item is already there"))
             return
         if not self._answers.is_aside(item.id or None):
             self._keep(item, previous, is_end=isinstance(event, server.ItemDone))
@@ -213,6 +216,8 @@ class ServiceSide:
         self._history.placed(item, previous, first=first)
         if is_end and item.status != "in_progress":
             self._history.finished(item)
+            if (entry := self._history.get(item.id or "")) is not None:
+                entry.is_ended = True
 
     def _was_given(self, created: Unsettled, item_id: str) -> bool:
         """Keeps what a client's item held; True if it was to stand before all others."""

@@ -251,13 +251,13 @@ class Succession:
 
     def take_over(self) -> None:
         """The successor becomes current: it is told what changed since, and what is not settled is sent to it."""
-        if self._outlet.is_open:
-            self._outlet.journal.trim()
         old, successor = self.current, self.standby
         if successor is None:
             raise AssertionError("who takes over stands by")
         if old is not None:
             self._outlet.do(Disconnect(old.number))
+            # It was not lost but left: what was lost before it does not count any more.
+            self._losses, self._give_up_at = 0, None
         self.current, self.standby = successor, None
         if successor.configured != self._configuration.version:
             self._configure(successor)

@@ -43,6 +43,7 @@ class Case:
 
     Attributes:
         greeted_after: how much had been sent when a client was greeted with an event.
+        drained_at: when the server began to drain.
         is_service_ill: something happened that may leave it without a service.
     """
 
@@ -50,6 +51,7 @@ class Case:
     plan: Plan
     lines: list[Line] = field(default_factory=list)
     greeted_after: dict[str, int] = field(default_factory=dict)
+    drained_at: float | None = None
     page: "Page | None" = None
     is_service_ill: bool = False
     story: "Story | None" = None
@@ -111,7 +113,7 @@ def cases(world: "World") -> list[Case]:
     """All sessions of a run, with the lines and the pages that were theirs."""
     is_ill = world.is_draining or any(fault in _ILLNESSES for fault, _ in world.struck)
     made = {
-        session_id: Case(observed, world.plan, is_service_ill=is_ill)
+        session_id: Case(observed, world.plan, drained_at=world.drained_at, is_service_ill=is_ill)
         for session_id, observed in world.observer.sessions.items()
     }
     for line in world.service.lines:

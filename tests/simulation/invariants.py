@@ -3,13 +3,13 @@
 They judge from outside: by what the models said and got, by the actions of sessions, and by what a page saw.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from protocol.conversation.actions import Called, Charge, Close, Record, RunTool, ToClient, ToUpstream
+from protocol.conversation.actions import Called, Charge, Close, Heard, Record, RunTool, ToClient, ToUpstream
 from protocol.endings import EndReason
 from tests.simulation import contexts, losses, stories
 from tests.simulation.evidence import OWN_EVENT, Case, cases
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What the service may answer to events of the server's own making: both are races that the protocol cannot avoid.
 _HARMLESS = frozenset({"response_cancel_not_active", "conversation_already_has_active_response"})
+# Sound that is over within this does not count as still sounding, in seconds.
+_SOUNDS_S = 0.3
 # Error lines that are not about a fault of the server.
 _EXPECTED_ERRORS = frozenset({"tool crashed"})
 
@@ -162,6 +164,35 @@ def _the_service_is_not_asked_for_nonsense(case: Case) -> Iterator[str]:
                 yield f"{line.name} refused {event['type']} with {code}: {event}"
 
 
+def _an_interruption_is_noted(case: Case) -> Iterator[str]:
+    """When somebody begins to speak over an answer that still sounds, it is noted how much of it was heard."""
+    if case.page is None or not case.page.is_avatar or case.page.is_hindered:
+        return
+    begun: dict[str, tuple[float, float]] = {}
+    sends = deque((sent.at, str(sent.item_id), sent.audio_ms) for sent in case.emitted.values() if sent.audio_ms)
+    heard = [(at, action.entry) for at, action in case.actions if isinstance(action, Record)]
+    noted = [(at, entry.item_id) for at, entry in heard if isinstance(entry, Heard)]
+    for at, _, _ in sorted(case.delivered("input_audio_buffer.speech_started"), key=lambda told: told[0]):
+        while sends and sends[0][0] < at:
+            sent_at, item_id, ms = sends.popleft()
+            first_at, sent_ms = begun.pop(item_id, (sent_at, 0.0))
+            begun[item_id] = first_at, sent_ms + ms
+        for item_id, (first_at, sent_ms) in list(begun.items())[-1:]:
+            still_sounds = at < first_at + sent_ms / 1000 - _SOUNDS_S
+            if still_sounds and at < case.closed_at and not any(of == item_id and when <= at for when, of in noted):
+                yield f"{item_id} still sounded at {at:.3f}, and nothing is noted"
+
+
+def _who_must_go_is_told(case: Case) -> Iterator[str]:
+    """A client that is there when the server drains is told so, before anything else ends its session."""
+    started_at = case.actions[0][0] if case.actions else 0.0
+    if case.page is None or not case.page.is_avatar or case.drained_at is None:
+        return
+    told = any(sent.event["type"] == "avatar.going_away" for sent in case.emitted.values())
+    if started_at < case.drained_at < case.closed_at and not told:
+        yield f"the server drains since {case.drained_at:.3f}, and the client was not told"
+
+
 def _a_lost_line_is_not_the_end(case: Case) -> Iterator[str]:
     """Where another connection can be had, a session that was confirmed goes on."""
     reason = case.ending.reason.label if case.ending is not None else ""
@@ -176,6 +207,8 @@ PROMISES: tuple[Callable[[Case], Iterator[str]], ...] = (
     _each_response_is_charged_once,
     _nothing_more_was_heard_than_played,
     _the_service_is_not_asked_for_nonsense,
+    _an_interruption_is_noted,
+    _who_must_go_is_told,
     _a_lost_line_is_not_the_end,
     losses.nothing_said_is_lost,
     losses.superseded_connections_have_no_say,

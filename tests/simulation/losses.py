@@ -30,6 +30,8 @@ def nothing_said_is_lost(case: Case) -> Iterator[str]:
     texts = Counter(item.text for item in used[-1].session.context if item.kind == "user")
     heard = {piece.number for line in case.lines for piece in line.session.ears.heard}
     is_told = any(sent.event.get("state") == "degraded" for sent in case.emitted.values())
+    # Clients of the service's own protocol are told by an error.
+    is_told |= any(sent.event.get("error", {}).get("code") == "input_audio_dropped" for sent in case.emitted.values())
     # Where no service can be had the end says so, and nobody is left to hear.
     is_told |= case.ending is not None and case.ending.reason.label.startswith("upstream_")
     for at, frame in case.observed.told:

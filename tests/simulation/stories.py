@@ -119,10 +119,12 @@ def no_item_twice(case: Case) -> Iterator[str]:
     """An item is shown once, also after it was put into another session of the service."""
     if case.story is None:
         return
-    added = Counter(event["item"]["id"] for event in case.story.told if event["type"] == "conversation.item.added")
-    for item_id, times in added.items():
-        if times > 1:
-            yield f"{item_id} was shown {times} times"
+    for kind in ("added", "done"):
+        event_type = f"conversation.item.{kind}"
+        told = Counter(event["item"]["id"] for event in case.story.told if event["type"] == event_type)
+        for item_id, times in told.items():
+            if times > 1:
+                yield f"{item_id} was shown as {kind} {times} times"
     texts = Counter(
         part["text"]
         for event in case.story.told

@@ -78,7 +78,7 @@ class World:
         self.wall_offset_s = 0.0
         self.intruders: list[tuple[str, Json]] = []
         self.healed = False
-        self.is_draining = False
+        self.drained_at: float | None = None
         self._due = list(plan.faults)
         self._connections: list[trio.CancelScope] = []
         self.service = ModelService(
@@ -105,6 +105,11 @@ class World:
         )
         self.key = KEY if plan.needs_key else None
         self.admission = Admission(AccessPolicy(Secret(self.key) if self.key else None), self.registry, BOUNDS)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether there was a SIGTERM."""
+        return self.drained_at is not None
 
     def wall(self) -> float:
         """The wall clock: seconds since 1970."""
@@ -191,7 +196,7 @@ class World:
         """SIGTERM."""
         if self.is_draining:
             return
-        self.is_draining = True
+        self.drained_at = trio.current_time()
         self.journal.note("world", "SIGTERM")
         self.registry.drain(EndReason.GOING_AWAY, EndReason.GOING_AWAY.text, self.plan.grace_s)
         self.admission.stop()

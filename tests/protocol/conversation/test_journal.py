@@ -178,13 +178,6 @@ def test_of_silence_only_the_last_ten_seconds_are_kept() -> None:
     assert kept(journal) == [str(number) for number in range(50, 150)]
 
 
-def test_for_a_successor_of_a_service_that_is_well_only_the_last_second_is_kept() -> None:
-    journal = opened()
-    hears(journal, *range(50))
-    journal.trim()
-    assert kept(journal) == [str(number) for number in range(40, 50)]
-
-
 def test_speech_is_kept_from_where_the_service_heard_it_begin() -> None:
     journal = opened()
     hears(journal, *range(20))
@@ -199,7 +192,6 @@ def test_speech_that_began_before_what_is_kept_is_kept_as_far_as_it_is_there() -
     journal = opened()
     hears(journal, *range(120))
     journal.speech_started(0)
-    journal.trim()
     assert kept(journal) == [str(number) for number in range(20, 120)]
 
 
