@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -188,3 +189,35 @@ async def serving_process(data_dir: Path, **environ: str) -> AsyncIterator[Proce
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
                 await process.wait()
             nursery.cancel_scope.cancel()
+
+
+async def free_port() -> int:
+    """A port that nobody listens at now."""
+    with trio.socket.socket() as probe:
+        await probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def listening_process(*command: str, port: int) -> AsyncIterator[trio.Process]:
+    """A command of ours in a process of its own, from when it accepts at ``port``; it is killed at the end."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "server.cli", *command, "--port", str(port)],
+        cwd=str(Path(__file__).parents[1]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                with contextlib.suppress(OSError):
+                    await (await trio.open_tcp_stream(HOST, port)).aclose()
+                    break
+                await trio.sleep(0.02)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
+            await process.wait()

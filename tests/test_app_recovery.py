@@ -3,11 +3,8 @@
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +13,7 @@ import pytest
 import trio
 
 from tests.chaos.proxy import chaos_proxy
-from tests.running import HOST, PATIENCE_S, Process, serving_process
+from tests.running import HOST, PATIENCE_S, Process, free_port, listening_process, serving_process
 from tests.simulator.driver import Json
 
 pytestmark = pytest.mark.slow
@@ -35,35 +32,9 @@ ATTEMPTS_PER_SESSION = 2.2
 PROBES_PER_S = 4.0
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-@asynccontextmanager
-async def simulate_process(port: int) -> AsyncIterator[trio.Process]:
+def simulate_process(port: int) -> AbstractAsyncContextManager[trio.Process]:
     """A simulator in a process of its own, from when it listens; it is killed at the end."""
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "server.cli", "simulate", "--port", str(port), "--voice", "synthetic", "--pace", "4"],
-        cwd=str(Path(__file__).parents[1]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with trio.fail_after(PATIENCE_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    await (await trio.open_tcp_stream(HOST, port)).aclose()
-                    break
-                await trio.sleep(0.01)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
-            await process.wait()
+    return listening_process("simulate", "--voice", "synthetic", "--pace", "4", port=port)
 
 
 @dataclass
@@ -111,7 +82,7 @@ def is_state(*states: str) -> Callable[[Json], bool]:
 async def recovered_s(data_dir: Path) -> float:
     """One loss of the service; the seconds from its return until most were served again."""
     recovery = Recovery()
-    port = free_port()
+    port = await free_port()
     async with contextlib.AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(chaos_proxy(HOST, port))
         first = await stack.enter_async_context(simulate_process(port))

@@ -214,6 +214,14 @@ class Answers:
             self._turn, self._evidence = None, []
             self._states.enter("listening")
 
+    def done_too_late(self, event: ResponseDone) -> None:
+        """A response ended by a connection that was left: it is billed, and its calls are lost, once like any other."""
+        response = event.response
+        self._calls.lose_those_of(response)
+        if not self._shown.was_billed(response.id):
+            self._shown.ended(response.id, billed=True)
+            self._outlet.do(Charge(response.id, response.usage, response.status))
+
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
         self._shown.show(turn)
         usage = sum_of(turn.hidden_usage, event.response.usage)

@@ -226,6 +226,7 @@ class Conversation:
             head = read_head(frame)
             by = self._known(connection, head.type)
             if by is None:
+                self._heard_too_late(connection, frame, head)
                 return self._outlet.take()
             if by is self._succession.standby:
                 self._heard_of_standby(by, frame, head)
@@ -271,6 +272,13 @@ class Conversation:
         if known is None:
             self._outlet.do(Ignored("upstream", what, "it came by a connection that is over"))
         return known
+
+    def _heard_too_late(self, connection: int, frame: bytes, head: Head) -> None:
+        """By a connection that was left nothing is said any more; but what it generated is billed."""
+        if head.type == "response.done" and self._succession.was_asked_for(connection):
+            _, event = read_event(frame, head)
+            if isinstance(event, server.ResponseDone):
+                self._answers.done_too_late(event)
 
     def _heard_of_standby(self, standby: Connection, frame: bytes, head: Head) -> None:
         item_id = None

@@ -101,6 +101,10 @@ class Succession:
                 return connection
         return None
 
+    def was_asked_for(self, number: int) -> bool:
+        """Whether there is or was a connection of this number."""
+        return 0 < number <= self._count
+
     # Opening
 
     def start(self) -> None:

@@ -1,10 +1,7 @@
 """A server and a page that looks at it."""
 
-import contextlib
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,8 @@ import trio
 
 from server.app import run
 from server.settings import Settings
-from tests.browser.devtools import PATIENCE_S, Page, browser
-from tests.running import HOST, quiet
+from tests.browser.devtools import Page, browser
+from tests.running import listening_process, quiet
 
 
 @asynccontextmanager
@@ -27,35 +24,9 @@ async def serving_on(data_dir: Path, port: int = 0, **settings: Any) -> AsyncIte
             nursery.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def killable(data_dir: Path, port: int) -> AsyncIterator[trio.Process]:
+def killable(data_dir: Path, port: int) -> AbstractAsyncContextManager[trio.Process]:
     """A server in a process of its own at a port, accepting; it is killed at the end if it still lives."""
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "server.cli", "serve", "--port", str(port), "--data-dir", str(data_dir)],
-        cwd=str(Path(__file__).parents[2]),
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with trio.fail_after(PATIENCE_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    await (await trio.open_tcp_stream(HOST, port)).aclose()
-                    break
-                await trio.sleep(0.05)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-
-
-async def free_port() -> int:
-    """A port that nobody listens at now."""
-    with trio.socket.socket() as probe:
-        await probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return listening_process("serve", "--data-dir", str(data_dir), port=port)
 
 
 class Visit:

@@ -14,8 +14,9 @@ import trio
 from server.knowledge.ingest import ingest
 from server.knowledge.sqlite import KnowledgeIndex
 from server.secret import Secret
-from tests.browser.conftest import free_port, killable, serving_on, visiting
+from tests.browser.conftest import killable, serving_on, visiting
 from tests.browser.devtools import Page, browser, correlation
+from tests.running import free_port
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from server.secret import Secret
-from tests.browser.conftest import free_port, killable, serving_on
+from tests.browser.conftest import killable, serving_on
 from tests.browser.devtools import Page, browser
 from tests.browser.test_page import CONNECTED, LONG, SPEAKING, told, write_wav
 from tests.chaos.proxy import ChaosProxy, chaos_proxy
-from tests.running import HOST
+from tests.running import HOST, free_port
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

@@ -1,13 +1,12 @@
 """`liveavatar talk` against a real server: its connection is cut, and so is the server's to a service outside."""
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import trio
 
 from tests.chaos.proxy import chaos_proxy
 from tests.cli.talking import talk
-from tests.running import HOST, PATIENCE_S, serving, serving_process
+from tests.running import HOST, PATIENCE_S, free_port, listening_process, serving, serving_process
 
 pytestmark = pytest.mark.slow
 
@@ -72,36 +71,9 @@ async def talking(*arguments: str) -> AsyncIterator[Talking]:
                 await process.wait()
 
 
-@asynccontextmanager
-async def simulator(port: int) -> AsyncIterator[trio.Process]:
-    """The Realtime simulator in a process of its own, listening; it is killed at the end if it still lives."""
-    process = await trio.lowlevel.open_process(
-        # Twice as fast as speech: slow enough to be killed in an answer.
-        [sys.executable, "-m", "server.cli", "simulate", "--port", str(port), "--key", KEY, "--pace", "2"],
-        cwd=str(ROOT),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with trio.fail_after(PATIENCE_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    await (await trio.open_tcp_stream(HOST, port)).aclose()
-                    break
-                await trio.sleep(0.05)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-
-
-async def free_port() -> int:
-    with trio.socket.socket() as probe:
-        await probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def simulator(port: int) -> AbstractAsyncContextManager[trio.Process]:
+    """The Realtime simulator, listening; twice as fast as speech is slow enough to be killed in an answer."""
+    return listening_process("simulate", "--key", KEY, "--pace", "2", port=port)
 
 
 def answer_in(out: str) -> str:

@@ -31,6 +31,7 @@ from server.transport.errors import ConnectionLost
 from server.transport.memory import MemoryWire, memory_wire_pair
 from server.transport.websocket import WebSocket, WebSocketOptions
 from server.upstream.link import UpstreamLink
+from tests.nurseries import hold_nursery, leaves, running_below
 from tests.session.service import Json, Line, Script, ScriptedService
 
 BOUNDS = ClientBounds(
@@ -245,7 +246,7 @@ class House:
             except* ConnectionLost:
                 pass
             except* Exception as failures:  # noqa: BLE001 - the door's firewall, seen by the test
-                self.failures.extend(_leaves(failures))
+                self.failures.extend(leaves(failures))
             finally:
                 wire.close()
 
@@ -263,28 +264,7 @@ class House:
 
     def running(self) -> list[str]:
         """The names of the tasks below this house, but for the one that holds the sessions' nursery."""
-        names = []
-        nurseries = [self.world]
-        while nurseries:
-            for task in nurseries.pop().child_tasks:
-                if task.coro.cr_code is not _hold_nursery.__code__:
-                    names.append(task.name)
-                nurseries.extend(task.child_nurseries)
-        return names
-
-
-def _leaves(failures: BaseExceptionGroup[Exception]) -> list[Exception]:
-    found: list[Exception] = []
-    for inner in failures.exceptions:
-        found.extend(_leaves(inner) if isinstance(inner, BaseExceptionGroup) else [inner])
-    return found
-
-
-async def _hold_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    """The nursery that sessions live in; a test may cancel it without being cancelled itself."""
-    async with trio.open_nursery() as nursery:
-        task_status.started(nursery)
-        await trio.sleep_forever()
+        return running_below(self.world)
 
 
 @asynccontextmanager
@@ -316,7 +296,7 @@ async def house(
 
     with structlog.testing.capture_logs() as log:
         async with trio.open_nursery() as world:
-            sessions: trio.Nursery = await world.start(_hold_nursery)
+            sessions: trio.Nursery = await world.start(hold_nursery)
             service = ScriptedService(world, *scripts)
             registry = SessionRegistry(
                 sessions,

@@ -76,7 +76,9 @@ def _to_the_end(case: Case, rest: list[Emitted]) -> Iterator[str]:
 
 def nobody_is_told_less_than_could_be(case: Case) -> Iterator[str]:
     """Where what is kept reaches back, a client that comes back in time gets all that it missed."""
-    if case.story is not None and case.story.gaps and not case.plan.keeps_little:
+    # Who claims to have heard what it has not got gives away its place in it.
+    overstates = any(step[0] == "overstate" for step in case.plan.script)
+    if case.story is not None and case.story.gaps and not (case.plan.keeps_little or overstates):
         yield f"the client was not told what it had missed, at {case.story.gaps}"
 
 

@@ -30,6 +30,7 @@ from server.transport.errors import ConnectionLost, WireBroken, WireClosed
 from server.transport.memory import MemoryWire, memory_wire_pair
 from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
+from tests.nurseries import hold_nursery, leaves, running_below
 from tests.simulation.faults import strike
 from tests.simulation.journal import Journal
 from tests.simulation.library import Library
@@ -159,7 +160,7 @@ class World:
                 pass
             except* Exception as failures:  # noqa: BLE001 - the door's firewall, judged at the end of the run
                 self.journal.note("door", f"firewall: {failures!r}")
-                self.failures.extend(_leaves(failures))
+                self.failures.extend(leaves(failures))
             finally:
                 wire.close()
         self._connections.remove(scope)
@@ -230,28 +231,7 @@ class World:
 
     def running(self) -> list[str]:
         """Tasks that still run in the server or the models, but for the one that holds the sessions' nursery."""
-        names = []
-        nurseries = [self.nursery]
-        while nurseries:
-            for task in nurseries.pop().child_tasks:
-                if task.coro.cr_code is not hold_nursery.__code__:
-                    names.append(task.name)
-                nurseries.extend(task.child_nurseries)
-        return sorted(names)
-
-
-def _leaves(failures: BaseExceptionGroup[Exception]) -> list[Exception]:
-    found: list[Exception] = []
-    for inner in failures.exceptions:
-        found.extend(_leaves(inner) if isinstance(inner, BaseExceptionGroup) else [inner])
-    return found
-
-
-async def hold_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    """The nursery that sessions live in."""
-    async with trio.open_nursery() as nursery:
-        task_status.started(nursery)
-        await trio.sleep_forever()
+        return running_below(self.nursery)
 
 
 @asynccontextmanager
