@@ -27,6 +27,7 @@ from protocol.conversation.turns import Phase, Turn
 from protocol.conversation.visibility import HiddenItems
 from protocol.realtime.codec import Head, decode_object, encode
 from protocol.realtime.items import Item
+from protocol.realtime.response import Response
 from protocol.realtime.server_events import (
     Error,
     ErrorDetail,
@@ -172,8 +173,7 @@ class Answers:
             self._outlet.do(Ignored("upstream", "response.done", "the response has already ended"))
             return
         whole = decode_object(frame)
-        self._shown.ended(response.id, billed=True)
-        self._outlet.do(Charge(response.id, response.usage, response.status))
+        self._charge(response)
         live = self._is_live(response.id)
         out_of_band = response.conversation_id is None or response.id in self._shown.out_of_band
         if not live and (known_as_ended or out_of_band or self._is_generating()):
@@ -219,8 +219,12 @@ class Answers:
         response = event.response
         self._calls.lose_those_of(response)
         if not self._shown.was_billed(response.id):
-            self._shown.ended(response.id, billed=True)
-            self._outlet.do(Charge(response.id, response.usage, response.status))
+            self._charge(response)
+
+    def _charge(self, response: Response) -> None:
+        """The one place where a response costs money: its end is seen once, whatever repeats it."""
+        self._shown.ended(response.id, billed=True)
+        self._outlet.do(Charge(response.id, response.usage, response.status))
 
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
         self._shown.show(turn)
