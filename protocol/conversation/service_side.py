@@ -172,10 +172,10 @@ class ServiceSide:
         is_end = not isinstance(event, server.ItemAdded)
         if item.id in connection.echoes:
             # We told it this connection; the client knows it already.
-            if is_end:
+            if is_end and (told := self._history.get(item.id or "")) is not None:
+                # A note of ours is no part of the conversation, and an echo also if the service repeats it.
                 connection.echoes.discard(item.id or "")
-                if (told := self._history.get(item.id or "")) is not None:
-                    told.is_ended = True
+                told.is_ended = True
             self._place_hidden(item, event)
             return
         known = self._history.get(item.id or "")

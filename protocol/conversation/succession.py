@@ -200,7 +200,8 @@ class Succession:
         if head.type == "session.updated":
             self.confirmed_own(connection)
         if item_id is not None:
-            connection.echoes.discard(item_id)
+            if item_id in self._history:
+                connection.echoes.discard(item_id)
             if item_id == connection.last_told:
                 connection.last_told = None
         if connection.phase is Phase.OPENING and not connection.own_updates and connection.last_told is None:

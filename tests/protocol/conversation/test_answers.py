@@ -10,6 +10,7 @@ from protocol.conversation.limits import Limits
 from protocol.conversation.requests import REQUEST_LOST_S
 from protocol.conversation.service_watch import RESPONSE_DEADLINE
 from protocol.conversation.shown_responses import ENDED_KEPT
+from protocol.conversation.succession import RECONNECT_DEADLINE
 from protocol.endings import EndReason
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event
 from tests.protocol.conversation.talk import SOURCE, Talk, ask, typed, with_client_tool
@@ -898,3 +899,31 @@ def test_an_end_of_which_a_part_cannot_be_read_still_ends_the_response(bad: Even
 
     assert [event["type"] for event in talk.seen][-2:] == ["response.created", "response.done"]
     assert talk.seen[-1]["response"]["status"] == "failed"
+
+
+def test_a_note_of_ours_that_the_service_repeats_stays_out_of_the_conversation() -> None:
+    talk = Talk(("look",))
+    talk.client(ask())
+    talk.settle()
+    call_id = talk.call()
+    talk.lose_upstream()
+    talk.open()
+    talk.pump(1000)
+    frames = list(talk.service.down)
+    (note,) = [frame for frame in frames if b'"role":"system"' in frame and b"item.added" in frame]
+    talk.deliver(1000)
+    talk.result(call_id)
+    talk.settle(generate=False)
+    talk.upstream(note)
+    talk.settle()
+    talk.lose_upstream()
+    told = len(talk.told)
+    talk.deadline(RECONNECT_DEADLINE)
+    talk.open()
+    items = [event["item"] for event in talk.told[told:] if event["type"] == "conversation.item.create"]
+    assert [(item["type"], item.get("role")) for item in items] == [
+        ("function_call", None),
+        ("function_call_output", None),
+        ("message", "assistant"),
+        ("message", "system"),
+    ]

@@ -64,12 +64,21 @@ def test_a_place_that_is_not_known_is_none(event_id: str | None) -> None:
     assert replay.place_of(event_id) is None
 
 
-def test_of_several_events_with_one_id_the_newest_counts() -> None:
+def test_of_an_event_that_was_said_twice_running_the_newest_counts() -> None:
+    replay = ring()
+    says(replay, "a", "same")
+    speaks(replay, "same", 100)
+    says(replay, "c")
+    assert missed(replay, "same") == ["c"]
+
+
+def test_an_id_that_several_have_with_others_between_is_no_place() -> None:
     replay = ring()
     says(replay, "a", "same", "b")
     speaks(replay, "same", 100)
     says(replay, "c")
-    assert missed(replay, "same") == ["c"]
+    assert missed(replay, "same") is None
+    assert missed(replay, "b") == ["same", "c"]
 
 
 def test_sound_that_is_not_wanted_is_left_out_and_events_never_are() -> None:
