@@ -27,6 +27,8 @@ def nothing_is_forgotten(case: Case) -> Iterator[str]:
             if (times := there.count(item.id)) != 1:
                 what = f"{item.kind} {item.id} ({item.text[:40]!r})"
                 yield f"{after.name} knows {what} {times} times; {before.name} knew it"
+        if (notes := sum(item.kind == "system" for item in after.session.context)) > 1:
+            yield f"{after.name} was told {notes} notes: those to other lines are no part of the conversation"
         wanted = [item.id for item in expected if item.id in there]
         in_order = [item_id for item_id in there if item_id in set(wanted)]
         if in_order != wanted and sorted(in_order) == sorted(wanted):
