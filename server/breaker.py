@@ -139,6 +139,17 @@ class CircuitBreaker:
         """Seconds until the service may be asked: 0 unless it is open. But others may have all places just now."""
         return 0.0 if self.retry_at is None else max(0.0, self.retry_at - self._now())
 
+    def leave_alone(self, seconds: float) -> None:
+        """Nobody may ask in this time: the service answers, and cannot serve.
+
+        The question that a half-open breaker let through may come to its end; it stays the only one, and nobody asks
+        the next early.
+        """
+        if self.state is BreakerState.HALF_OPEN and self._asking:
+            self._hold(seconds)
+        else:
+            self._open(seconds)
+
     def _succeeded(self, generation: int) -> None:
         if generation != self._generation:
             return
@@ -156,11 +167,8 @@ class CircuitBreaker:
 
     def _failed(self, generation: int, retry_after_s: float) -> None:
         if generation != self._generation:
-            if retry_after_s > 0 and self.state is BreakerState.HALF_OPEN and self._asking:
-                # The question under way may come to its end; it stays the only one, and nobody asks the next early.
-                self._hold(retry_after_s)
-            elif retry_after_s > 0:
-                self._open(retry_after_s)
+            if retry_after_s > 0:
+                self.leave_alone(retry_after_s)
             return
         self._asking -= 1
         self.failures += 1

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from server.azure.references import read_secret
+from server.deployments import DeploymentSpec, read_deployments, variables_named
 from server.secret import Secret
 
 OWN_PREFIX = "LIVEAVATAR_"
@@ -24,6 +26,8 @@ _AZURE_PREFIX = "AZURE_OPENAI_"
 _NEARLY = 0.85
 # Long enough that guessing over the network is hopeless: 16 characters of base64 are 96 bits.
 MIN_API_KEY_CHARS = 16
+# What a header field can carry as a credential; keys are pasted with something that is not seen, now and then.
+_SENDABLE = re.compile(r"[!-~]*")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Upstream = Literal["embedded", "azure", "openai"]
@@ -85,8 +89,41 @@ class Settings:
     azure_endpoint: str | None = _setting(
         "AZURE_OPENAI_ENDPOINT", None, "Azure OpenAI resource, such as https://NAME.openai.azure.com."
     )
-    azure_api_key: Secret | None = _setting("AZURE_OPENAI_API_KEY", None, "Key of the Azure OpenAI resource.")
+    azure_api_key: Secret | None = _setting(
+        "AZURE_OPENAI_API_KEY", None, "Key of the Azure OpenAI resource; without one the server's identity is shown."
+    )
     azure_deployment: str | None = _setting("AZURE_OPENAI_DEPLOYMENT", None, "Name of the realtime deployment.")
+    azure_auth: Literal["auto", "managed", "workload", "secret", "cli"] = _setting(
+        "LIVEAVATAR_AZURE_AUTH",
+        "auto",
+        "Which identity is shown to Azure: managed, workload, secret (a client secret), cli (az login), or auto.",
+    )
+    azure_scope: str = _setting(
+        "LIVEAVATAR_AZURE_SCOPE",
+        "https://cognitiveservices.azure.com/.default",
+        "What its tokens for Azure OpenAI are for; newer resources want https://ai.azure.com/.default.",
+    )
+    azure_tenant_id: str | None = _setting("AZURE_TENANT_ID", None, "Entra tenant of the identity.")
+    azure_client_id: str | None = _setting(
+        "AZURE_CLIENT_ID", None, "Application, or user-assigned managed identity, that is meant."
+    )
+    azure_client_secret: Secret | None = _setting("AZURE_CLIENT_SECRET", None, "Client secret of the application.")
+    azure_federated_token_file: str | None = _setting(
+        "AZURE_FEDERATED_TOKEN_FILE", None, "File with the workload's token; Kubernetes sets it."
+    )
+    azure_authority_host: str | None = _setting(
+        "AZURE_AUTHORITY_HOST", None, "Where Entra is; https://login.microsoftonline.com unless in another cloud."
+    )
+    key_vault_interval: float = _setting(
+        "LIVEAVATAR_KEY_VAULT_INTERVAL",
+        300.0,
+        "Secrets that are Key Vault references are looked up anew this often.",
+        unit="s",
+        minimum=1,
+    )
+    deployments_file: Path | None = _setting(
+        "LIVEAVATAR_DEPLOYMENTS", None, "TOML file that lists several deployments, in place of the single one here."
+    )
     openai_api_key: Secret | None = _setting("OPENAI_API_KEY", None, "OpenAI API key.")
     openai_base_url: str = _setting("OPENAI_BASE_URL", "https://api.openai.com/v1", "Base URL of the OpenAI API.")
     model: str = _setting("LIVEAVATAR_MODEL", "gpt-realtime", "Model asked for at OpenAI and the embedded simulator.")
@@ -167,6 +204,9 @@ class Settings:
         "Server errors in a row after which the connection to the Realtime service is replaced.",
         minimum=1,
     )
+
+    # Read from the file, not a row of the table.
+    listed_deployments: tuple[DeploymentSpec, ...] = ()
 
     # The life of a session
     resume_window: float = _setting(
@@ -293,10 +333,47 @@ class Settings:
     )
 
     @property
+    def deployments(self) -> tuple[DeploymentSpec, ...]:
+        """The deployments that sessions may be served by; none where the embedded simulator answers."""
+        match self.chosen_upstream:
+            case "azure" | "openai" if self.deployments_file is not None:
+                return self.listed_deployments
+            case "azure":
+                return (
+                    DeploymentSpec(
+                        name="azure",
+                        service="azure",
+                        endpoint=self.azure_endpoint or "",
+                        deployment=self.azure_deployment or "",
+                        key=self.azure_api_key,
+                        key_name="AZURE_OPENAI_API_KEY",
+                        deployment_name="AZURE_OPENAI_DEPLOYMENT",
+                        endpoint_name="AZURE_OPENAI_ENDPOINT",
+                    ),
+                )
+            case "openai":
+                return (
+                    DeploymentSpec(
+                        name="openai",
+                        service="openai",
+                        endpoint=self.openai_base_url,
+                        deployment=self.model,
+                        key=self.openai_api_key,
+                        key_name="OPENAI_API_KEY",
+                        deployment_name="LIVEAVATAR_MODEL",
+                        endpoint_name="OPENAI_BASE_URL",
+                    ),
+                )
+            case _:
+                return ()
+
+    @property
     def chosen_upstream(self) -> Upstream:
-        """The Realtime service that these settings mean."""
+        """The Realtime service that these settings mean; of listed deployments, that of the first."""
         if self.upstream is not None:
             return self.upstream
+        if self.listed_deployments:
+            return self.listed_deployments[0].service
         if self.azure_endpoint is not None:
             return "azure"
         return "openai" if self.openai_api_key is not None else "embedded"
@@ -314,8 +391,24 @@ class Settings:
                 f"LIVEAVATAR_API_KEY is not set, and LIVEAVATAR_HOST={self.host} is not loopback: "
                 "anyone could connect. Set a key, or listen on 127.0.0.1."
             )
-        if self.api_key is not None and len(self.api_key.reveal()) < MIN_API_KEY_CHARS:
-            found.append(f"LIVEAVATAR_API_KEY is shorter than {MIN_API_KEY_CHARS} characters.")
+        secrets = {row.name: getattr(self, row.attribute) for row in TABLE if row.type == "secret"}
+        secrets |= {spec.key_name: spec.key for spec in self.deployments}
+        if self.azure_client_secret is not None and self.azure_client_secret.reference is not None:
+            found.append("AZURE_CLIENT_SECRET cannot be kept in a Key Vault: it is what vaults are asked with.")
+        for name, secret in secrets.items():
+            if (
+                secret is not None
+                and secret.is_resolved
+                and (problem := self.problem_with_secret(name, secret.reveal()))
+            ):
+                found.append(f"{name} {problem}")
+        if self.deployments_file is not None:
+            if self.upstream in ("azure", "openai"):
+                found.append(
+                    f"LIVEAVATAR_UPSTREAM={self.upstream} and LIVEAVATAR_DEPLOYMENTS are both set: "
+                    "the list says which service each deployment is of."
+                )
+            return found + self._deployment_problems()
         if self.upstream is None and self.azure_endpoint is not None and self.openai_api_key is not None:
             found.append(
                 "AZURE_OPENAI_ENDPOINT and OPENAI_API_KEY are both set: "
@@ -330,25 +423,32 @@ class Settings:
         found += self._upstream_problems()
         return found
 
+    def problem_with_secret(self, name: str, value: str) -> str | None:
+        """What is wrong with a secret's value, in words that go behind the setting's name; None if it will do."""
+        if name == "LIVEAVATAR_API_KEY" and len(value) < MIN_API_KEY_CHARS:
+            return f"is shorter than {MIN_API_KEY_CHARS} characters."
+        if name in {spec.key_name for spec in self.deployments} and not _SENDABLE.fullmatch(value):
+            return "holds a blank, a line break or a character beyond ASCII."
+        return None
+
     def _upstream_problems(self) -> list[str]:
+        needed: dict[str, object] = {}
         if self.chosen_upstream == "azure":
-            needed = {
-                "AZURE_OPENAI_ENDPOINT": self.azure_endpoint,
-                "AZURE_OPENAI_API_KEY": self.azure_api_key,
-                "AZURE_OPENAI_DEPLOYMENT": self.azure_deployment,
-            }
-            found = [
-                f"{name} is not set, and the Azure upstream needs it." for name, value in needed.items() if not value
-            ]
-            if self.azure_endpoint and not _is_safe_for_keys(self.azure_endpoint):
-                found.append("AZURE_OPENAI_ENDPOINT must be an https:// address (http:// on loopback only).")
-            return found + _unsendable({"AZURE_OPENAI_API_KEY": self.azure_api_key})
+            needed = {"AZURE_OPENAI_ENDPOINT": self.azure_endpoint, "AZURE_OPENAI_DEPLOYMENT": self.azure_deployment}
         if self.chosen_upstream == "openai":
-            found = [] if self.openai_api_key else ["OPENAI_API_KEY is not set, and the OpenAI upstream needs it."]
-            if not _is_safe_for_keys(self.openai_base_url):
-                found.append("OPENAI_BASE_URL must be an https:// address (http:// on loopback only).")
-            return found + _unsendable({"OPENAI_API_KEY": self.openai_api_key})
-        return []
+            needed = {"OPENAI_API_KEY": self.openai_api_key}
+        name = {"azure": "Azure", "openai": "OpenAI"}.get(self.chosen_upstream)
+        missing = [
+            f"{what} is not set, and the {name} upstream needs it." for what, value in needed.items() if not value
+        ]
+        return missing or self._deployment_problems()
+
+    def _deployment_problems(self) -> list[str]:
+        return [
+            f"{spec.endpoint_name} must be an https:// address (http:// on loopback only)."
+            for spec in self.deployments
+            if not _is_safe_for_keys(spec.endpoint)
+        ]
 
 
 def _is_safe_for_keys(url: str) -> bool:
@@ -361,15 +461,6 @@ def _is_safe_for_keys(url: str) -> bool:
     if not host or "@" in parts.netloc:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
-
-
-def _unsendable(keys: Mapping[str, Secret | None]) -> list[str]:
-    """Problems with keys that no header can carry: pasted with something that is not seen, as a rule."""
-    return [
-        f"{name} holds a blank, a line break or a character beyond ASCII."
-        for name, key in keys.items()
-        if key is not None and not re.fullmatch(r"[!-~]*", key.reveal())
-    ]
 
 
 _TYPES = typing.get_type_hints(Settings)
@@ -399,6 +490,7 @@ TABLE: tuple[Setting, ...] = tuple(
         maximum=field.metadata["maximum"],
     )
     for field in dataclasses.fields(Settings)
+    if field.metadata
 )
 
 
@@ -413,7 +505,9 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     problems: list[str] = []
     values = {**read_env_file(env_file, problems), **environ}
     names = {setting.name for setting in TABLE}
-    for name in values.keys() - names:
+    deployments_file = values.get("LIVEAVATAR_DEPLOYMENTS", "").strip()
+    named_elsewhere = variables_named(Path(deployments_file)) if deployments_file else frozenset()
+    for name in values.keys() - names - named_elsewhere:
         near = difflib.get_close_matches(name, names, n=1, cutoff=_NEARLY)
         misspelt_azure = name.startswith(_AZURE_PREFIX) and near and not values.get(near[0])
         if name.startswith(OWN_PREFIX) or misspelt_azure:
@@ -428,6 +522,8 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
             parsed[setting.attribute] = _parse(setting, text)
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
+    if deployments_file:
+        parsed["listed_deployments"] = read_deployments(Path(deployments_file), values, problems)
     settings = Settings(**parsed)
     if not problems:
         problems = settings.problems()
@@ -439,7 +535,7 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
 def _parse(setting: Setting, text: str) -> Any:
     match setting.type:
         case "secret":
-            return Secret(text)
+            return read_secret(text)
         case "path":
             return Path(text)
         case "choice":

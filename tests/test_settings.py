@@ -27,7 +27,12 @@ def problems(environ: dict[str, str], env_file: Path | None = None) -> list[str]
 
 def another(setting: Setting) -> tuple[str, Any]:
     """A text for a setting that is not its default, and what it means."""
-    choices = {"LIVEAVATAR_UPSTREAM": "embedded", "LIVEAVATAR_LOG_LEVEL": "debug", "LIVEAVATAR_LOG_FORMAT": "json"}
+    choices = {
+        "LIVEAVATAR_UPSTREAM": "embedded",
+        "LIVEAVATAR_AZURE_AUTH": "managed",
+        "LIVEAVATAR_LOG_LEVEL": "debug",
+        "LIVEAVATAR_LOG_FORMAT": "json",
+    }
     match setting.type:
         case "secret":
             return KEY, Secret(KEY)
@@ -52,9 +57,13 @@ def test_the_defaults_work_without_any_setting() -> None:
 
 
 @pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
-def test_every_row_is_read(setting: Setting) -> None:
+def test_every_row_is_read(setting: Setting, tmp_path: Path) -> None:
     text, value = another(setting)
-    environ = {**AZURE} if setting.name.startswith("AZURE") else {}
+    if setting.name == "LIVEAVATAR_DEPLOYMENTS":
+        file = tmp_path / "deployments.toml"
+        file.write_text('[[deployment]]\nname = "a"\nendpoint = "https://a.openai.azure.com"\ndeployment = "d"\n')
+        text, value = str(file), file
+    environ = {**AZURE} if setting.name.startswith("AZURE_OPENAI") else {}
     settings = load({**environ, setting.name: f" {text} "})
     assert getattr(settings, setting.attribute) == value
     assert type(getattr(settings, setting.attribute)) is type(value) or isinstance(value, Path)
@@ -162,11 +171,54 @@ def test_two_services_and_no_choice() -> None:
     assert "LIVEAVATAR_UPSTREAM" in problem
 
 
-@pytest.mark.parametrize("missing", AZURE)
+@pytest.mark.parametrize("missing", ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT"])
 def test_each_missing_setting_of_azure_is_named(missing: str) -> None:
     environ = {name: value for name, value in AZURE.items() if name != missing} | {"LIVEAVATAR_UPSTREAM": "azure"}
     (problem,) = problems(environ)
     assert problem.startswith(f"{missing} is not set")
+
+
+def test_azure_without_a_key_is_shown_the_identity() -> None:
+    environ = {name: value for name, value in AZURE.items() if name != "AZURE_OPENAI_API_KEY"}
+    (only,) = load(environ).deployments
+    assert only.key is None
+
+
+ATTRIBUTES = {setting.name: setting.attribute for setting in TABLE}
+REFERENCE = "keyvault:https://vault.vault.azure.net/secrets/name"
+
+
+@pytest.mark.parametrize("name", ["LIVEAVATAR_API_KEY", "AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"])
+def test_any_secret_may_be_a_reference(name: str) -> None:
+    secret = getattr(load({**AZURE, "LIVEAVATAR_UPSTREAM": "azure", name: REFERENCE}), ATTRIBUTES[name])
+    assert secret.reference == REFERENCE
+    assert not secret.is_resolved
+
+
+def test_what_vaults_are_asked_with_cannot_be_in_one() -> None:
+    (problem,) = problems({"AZURE_CLIENT_SECRET": REFERENCE})
+    assert problem.startswith("AZURE_CLIENT_SECRET cannot be")
+
+
+def test_a_reference_that_is_none_is_named() -> None:
+    (problem,) = problems({"LIVEAVATAR_API_KEY": "keyvault:http://elsewhere.example/secrets/name"})
+    assert problem.startswith("LIVEAVATAR_API_KEY: the secret's address must begin with https://")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("LIVEAVATAR_API_KEY", "short", "shorter"),
+        ("LIVEAVATAR_API_KEY", KEY, None),
+        ("AZURE_OPENAI_API_KEY", "with blank", "a blank"),
+        ("AZURE_CLIENT_SECRET", "with blank", None),
+    ],
+)
+def test_what_a_vault_holds_is_judged_like_what_stands_in_the_settings(
+    name: str, value: str, problem: str | None
+) -> None:
+    said = load(AZURE).problem_with_secret(name, value)
+    assert problem in said if problem and said else said is problem
 
 
 def test_openai_without_a_key() -> None:

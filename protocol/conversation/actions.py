@@ -49,6 +49,14 @@ class Disconnect:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAlone:
+    """Where this connection goes to, nobody shall ask for another for ``seconds``: it cannot serve now."""
+
+    connection: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeAudio:
     """Drop what has not been sent yet of this item's audio: nobody will hear it."""
 
@@ -141,6 +149,7 @@ Action: TypeAlias = (
     | ToUpstream
     | Connect
     | Disconnect
+    | LeaveAlone
     | PurgeAudio
     | RunTool
     | SetDeadline

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from protocol.avatar.events import AvatarCitations
-from protocol.conversation.actions import Charge, Evidence, Ignored, Record, Said, ToolResult
+from protocol.conversation.actions import Charge, Evidence, Ignored, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.asking import MAX_TOOL_ROUNDS, Asking
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import ServerCalls
-from protocol.conversation.citations import by_support
+from protocol.conversation.citations import by_support, tool_response
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.history import History
 from protocol.conversation.outlet import Outlet
@@ -38,6 +38,11 @@ from protocol.realtime.server_events import (
 )
 from protocol.realtime.usage import Usage
 
+AGAIN_DEADLINE = "again"
+# An answer that failed and that nobody saw is asked for again so long after, each time. Together they are not much more
+# than a person waits without asking.
+AGAIN_S = (0.5, 2.0)
+
 
 class Answers:
     """The turn under way, the responses live beside it, and the tool calls in flight."""
@@ -51,6 +56,7 @@ class Answers:
         states: AvatarStates,
         *,
         avatar_events: bool,
+        voicerag_events: bool,
         tool_s: float,
     ) -> None:
         self._outlet = outlet
@@ -60,11 +66,14 @@ class Answers:
         self._shown = ShownResponses(outlet)
         self._asking = Asking(outlet, configuration)
         self._avatar_events = avatar_events
+        self._voicerag_events = voicerag_events
+        self._hidden = hidden
         self._turn: Turn | None = None
         self._calls = ServerCalls(outlet, configuration, hidden, tool_s)
         self._last_response_id = ""
         # What was found since the last answer; the next message is what rests on it.
         self._evidence: list[Evidence] = []
+        self._found_by = ""
 
     # The client asks
 
@@ -214,6 +223,45 @@ class Answers:
             self._turn, self._evidence = None, []
             self._states.enter("listening")
 
+    def was_billed(self, response_id: str) -> bool:
+        """Whether the end of a response was seen already."""
+        return self._shown.was_billed(response_id)
+
+    def failed_here(self, event: ResponseDone) -> bool:
+        """A response failed, for want of another connection. True if it was the answer: it is billed, and broken off.
+
+        Its end is not shown: whoever calls this replaces the connection, and ``broken_off`` asks for the answer again.
+        """
+        turn, response = self._turn, event.response
+        if turn is None or not self._is_live(response.id) or any(self._calls.is_one(item) for item in response.output):
+            return False
+        self._charge(response)
+        turn.hidden_usage = sum_of(turn.hidden_usage, response.usage)
+        return True
+
+    def asks_again(self, event: ResponseDone) -> bool:
+        """A response failed, and the same may succeed a moment later. True if it is asked for again: nobody saw it."""
+        turn, response = self._turn, event.response
+        if turn is None or not self._is_live(response.id):
+            return False
+        if not turn.held or turn.interrupted or turn.superseded or response.output or turn.calls_in_round:
+            return False
+        if turn.retries >= len(AGAIN_S):
+            return False
+        self._charge(response)
+        for item_id in self._shown.open_items.forget(response.id):
+            self._history.deleted(item_id)
+        turn.hidden_usage = sum_of(turn.hidden_usage, response.usage)
+        turn.phase = Phase.TOOLS
+        self._outlet.do(SetDeadline(AGAIN_DEADLINE, self._outlet.now + AGAIN_S[turn.retries]))
+        turn.retries += 1
+        return True
+
+    def ask_again(self) -> None:
+        """Time to ask again for the answer that failed, if it is still wanted."""
+        if self._turn is not None:
+            self._follow_up_if_ready(self._turn)
+
     def done_too_late(self, event: ResponseDone) -> None:
         """A response ended by a connection that was left: it is billed, and its calls are lost, once like any other."""
         response = event.response
@@ -313,9 +361,14 @@ class Answers:
     def _cite(self, response_id: str, item_id: str, text: str) -> None:
         """Names what the answer rests on, when it is known what was answered: well before it was played."""
         evidence, self._evidence = self._evidence, []
-        if evidence and self._avatar_events:
-            sources = by_support(text, evidence)
+        if not evidence or not (self._avatar_events or self._voicerag_events):
+            return
+        sources = by_support(text, evidence)
+        if self._avatar_events:
             self._outlet.announce(AvatarCitations(response_id=response_id, item_id=item_id, sources=sources))
+        if self._voicerag_events:
+            asked_in = self._history.before(item_id, self._hidden)
+            self._outlet.announce(tool_response(sources, evidence, self._found_by, asked_in))
 
     def passes(self, response_id: str | None) -> bool:
         """Whether an event of this response may go to the client; shows the response if it was still held back."""
@@ -365,6 +418,8 @@ class Answers:
         if turn is self._turn:
             known = {found.source.id for found in self._evidence}
             self._evidence += [found for found in result.evidence if found.source.id not in known]
+            if result.evidence:
+                self._found_by = self._calls.name_of(call_id)
         self._follow_up_if_ready(turn)
 
     def _follow_up_if_ready(self, turn: Turn) -> None:
@@ -377,7 +432,7 @@ class Answers:
             if turn.client_create is not None:
                 self._asking.for_client(turn.client_create, out_of_band=False)
             return
-        self._asking.for_follow_up(turn)
+        self._asking.for_answer(turn)
         self._states.enter("thinking")
 
     # Endings out of the ordinary
@@ -514,7 +569,7 @@ class Answers:
             turn.phase, turn.rounds, turn.held = Phase.TOOLS, turn.rounds + 1, nothing_shown
             self._follow_up_if_ready(turn)
         elif nothing_shown and not unwanted:
-            self._asking.anew(turn)
+            self._asking.for_answer(turn)
             self._states.enter("thinking")
         else:
             self._turn = None

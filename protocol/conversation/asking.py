@@ -102,12 +102,8 @@ class Asking:
         turn.phase = Phase.REQUESTED
         self._send(Request(self._outlet.new_event_id(), params, self._outlet.now, turn=turn))
 
-    def for_follow_up(self, turn: Turn) -> None:
-        """The response that speaks the results of a turn's tools."""
-        self.for_turn(turn, self._follow_up_params(turn))
-
-    def anew(self, turn: Turn) -> None:
-        """What a turn's last response was asked for: it broke off, and nothing was seen of it."""
+    def for_answer(self, turn: Turn) -> None:
+        """What a turn waits for: the response that speaks the results of its tools, or its first one once more."""
         self.for_turn(turn, self._follow_up_params(turn) if turn.rounds else dict(turn.params or {}))
 
     def for_rest(self, turn: Turn, said: str) -> None:

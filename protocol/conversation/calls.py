@@ -53,6 +53,10 @@ class ServerCalls:
         """Whether the client must not see an item."""
         return item.id in self._hidden or (self.is_one(item) and not self._configuration.show_tools)
 
+    def name_of(self, call_id: str) -> str:
+        """The tool that a call that was seen here calls."""
+        return self._calls[call_id].name
+
     def hide(self, item: Item) -> None:
         """Hides a call's item, unless the client asked to see tools at work."""
         if item.id and not self._configuration.show_tools:

@@ -8,10 +8,11 @@ shares only names and numbers with them, perhaps nothing; then the order of the 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from protocol.avatar.events import Source
 from protocol.conversation.actions import Evidence
+from protocol.realtime.dialects.voicerag import Chunk, MiddleTierToolResponse, sources_result
 
 _WORD = re.compile(r"\w+")
 # Words that stand together are a quotation; one in common says little, three in a row say much.
@@ -33,6 +34,17 @@ def by_support(answer: str, evidence: Sequence[Evidence]) -> list[Source]:
     ]
     order = sorted(range(len(evidence)), key=lambda place: (-round(support[place], 3), place))
     return [evidence[place].source for place in order]
+
+
+def tool_response(
+    sources: Iterable[Source], evidence: Iterable[Evidence], tool_name: str, previous_item_id: str | None
+) -> MiddleTierToolResponse:
+    """The same for VoiceRAG's page, which shows the passages' whole text."""
+    texts = {found.source.id: found.text for found in evidence}
+    chunks = [Chunk(chunk_id=source.id, title=source.title, chunk=texts[source.id]) for source in sources]
+    return MiddleTierToolResponse(
+        previous_item_id=previous_item_id, tool_name=tool_name, tool_result=sources_result(chunks)
+    )
 
 
 def _features(text: str) -> set[tuple[str, ...]]:

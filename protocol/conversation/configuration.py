@@ -71,9 +71,16 @@ class Configuration:
         """Whether a tool of this name is one of the server's."""
         return tool_name in self._tool_names
 
-    def opening_session(self) -> dict[str, Any]:
-        """The session object of the first ``session.update`` on a new connection, with what the client made of it."""
-        return copy.deepcopy(self._opening)
+    def opening_session(self, transcription_model: str | None = None) -> dict[str, Any]:
+        """The session object of the first ``session.update`` on a new connection, with what the client made of it.
+
+        ``transcription_model`` stands in for ours where the service calls it otherwise, not for one the client chose.
+        """
+        session = copy.deepcopy(self._opening)
+        ours, now = _transcription(self.base), _transcription(session)
+        if transcription_model is not None and now.get("model") is not None and now["model"] == ours.get("model"):
+            now["model"] = transcription_model
+        return session
 
     def asked(self, event_id: str, session: dict[str, Any]) -> None:
         """The service is asked for this update; whether it holds will be known by its answer."""
@@ -93,8 +100,13 @@ class Configuration:
                 return
 
     def admit_update(self, session: dict[str, Any]) -> dict[str, Any]:
-        """The client's session object without what it may not set, and with the server's tools kept in its list."""
+        """The client's session object without what it may not set, and with the server's tools kept in its list.
+
+        Nobody sets the model: the server chooses the deployment, and services refuse an update that names another.
+        """
         admitted = session if self.settable is None else _only(session, self.settable)
+        if "model" in admitted:
+            admitted = {key: value for key, value in admitted.items() if key != "model"}
         if isinstance(admitted.get("tools"), list):
             admitted = {**admitted, "tools": self.merged_tools(admitted["tools"])}
         return admitted
@@ -170,6 +182,10 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _same_type(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return bool(new.get("type", old.get("type")) == old.get("type"))
+
+
+def _transcription(session: dict[str, Any]) -> dict[str, Any]:
+    return _mapping(_mapping(_mapping(session.get("audio")).get("input")).get("transcription"))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -93,6 +93,11 @@ class History:
         """The entry of an item."""
         return self._entries.get(item_id)
 
+    def before(self, item_id: str, hidden: Container[str]) -> str | None:
+        """The nearest item before another that is not hidden; None if there is none, or the other is not here."""
+        place = self._order.index(item_id) if item_id in self._entries else 0
+        return next((before for before in reversed(self._order[:place]) if before not in hidden), None)
+
     # What happens
 
     def given(self, item: dict[str, Any], item_id: str) -> None:

@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 from protocol.avatar.events import AvatarGoingAway, AvatarSession
 from protocol.conversation import notes
-from protocol.conversation.actions import Action, Ignored, SetDeadline, ToolResult
-from protocol.conversation.answers import Answers
+from protocol.conversation.actions import Action, Ignored, LeaveAlone, SetDeadline, ToolResult
+from protocol.conversation.answers import AGAIN_DEADLINE, Answers
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import NO_RESULT, TOOL_DEADLINE
 from protocol.conversation.client_side import APPEND as CLIENT_AUDIO
@@ -52,6 +52,7 @@ from protocol.conversation.visibility import HiddenItems
 from protocol.endings import EndReason
 from protocol.realtime import server_events as server
 from protocol.realtime.codec import Head, InvalidEvent, decode_object, encode, read_head
+from protocol.realtime.error_classes import ErrorClass
 from protocol.realtime.server_events import ErrorDetail
 
 DURATION_DEADLINE = "duration"
@@ -59,6 +60,8 @@ DURATION_DEADLINE = "duration"
 # Seconds within which a client that is sent away is asked to connect again: as long as another server needs to be
 # there in a rolling update, and not all of them at once.
 _RECONNECT_WITHIN_S = 5.0
+# A quota is refilled by the minute at the earliest (the services' limits are per minute), or by paying.
+QUOTA_REST_S = 60.0
 
 
 class Conversation:
@@ -67,6 +70,7 @@ class Conversation:
     Args:
         configuration: the service's session as we open it, and what the client may change.
         avatar_events: the client understands the extension events (``/ws``, ``?extensions=avatar``).
+        voicerag_events: it understands VoiceRAG's event with the sources of an answer.
         new_id: makes unique ids of at most 20 characters; chance is the caller's.
         limits: how long it waits for what.
     """
@@ -78,6 +82,7 @@ class Conversation:
         avatar_events: bool,
         new_id: Callable[[], str],
         limits: Limits | None = None,
+        voicerag_events: bool = False,
     ) -> None:
         self._configuration = configuration
         self._avatar_events = avatar_events
@@ -94,6 +99,7 @@ class Conversation:
             self._history,
             self._states,
             avatar_events=avatar_events,
+            voicerag_events=voicerag_events,
             tool_s=limits.tool_s,
         )
         self._succession = Succession(outlet, configuration, self._history, self._hidden, limits)
@@ -136,13 +142,15 @@ class Conversation:
             self._hidden,
             limits,
         )
-        self._opening_error = ""
+        # The code of the last error that made a connection useless, for the words of the end.
+        self._last_error = ""
         self._expired = False
         self._deadlines: dict[str, Callable[[], None]] = {
             OPENING_DEADLINE: self._opening_overdue,
             STANDBY_OPENING_DEADLINE: lambda: self._succession.lose_standby("it was not confirmed in time"),
             ROLLOVER_DEADLINE: self._succession.rollover_due,
             RECONNECT_DEADLINE: self._succession.reconnect,
+            AGAIN_DEADLINE: self._answers.ask_again,
             RESPONSE_DEADLINE: self._response_overdue,
             STALL_DEADLINE: self._look_for_stall,
             LOST_SPEECH_DEADLINE: self._lost_speech.tell,
@@ -207,11 +215,17 @@ class Conversation:
 
     # The service's connections
 
-    def on_upstream_open(self, connection: int, now: float, *, wall: float) -> list[Action]:
-        """A connection to the service is open. ``wall`` is the time of day, in Unix seconds."""
+    def on_upstream_open(
+        self, connection: int, now: float, *, wall: float, transcription_model: str | None = None
+    ) -> list[Action]:
+        """A connection to the service is open. ``wall`` is the time of day, in Unix seconds.
+
+        ``transcription_model``: what transcribes speech at this service, where it is called otherwise than elsewhere.
+        """
         self._outlet.now = now
         opened = self._known(connection, "open")
         if opened is not None:
+            opened.transcription_model = transcription_model
             self._client.settle_truncations()
             self._succession.opened(opened, wall)
             if opened is self._succession.current:
@@ -313,12 +327,24 @@ class Conversation:
                 self._person_is_there()
                 self._service.take(connection, frame, head)
             case "response.done":
-                self._service.take(connection, frame, head)
-                _, done = read_event(frame, head)
-                if isinstance(done, server.ResponseDone) and self._watch.ended(done.response):
-                    self._replace_stuck("Its responses fail one after the other.")
+                self._response_done(connection, frame, head)
             case _:
                 self._service.take(connection, frame, head)
+
+    def _response_done(self, connection: Connection, frame: bytes, head: Head) -> None:
+        _, done = read_event(frame, head)
+        if not isinstance(done, server.ResponseDone):
+            return
+        repeated = self._answers.was_billed(done.response.id)
+        kind = ErrorClass.BENIGN if repeated else self._watch.ended(done.response)
+        if kind is ErrorClass.RETRY and self._answers.asks_again(done):
+            return
+        is_over = kind in (ErrorClass.RECYCLE, ErrorClass.FATAL)
+        if not (is_over and self._answers.failed_here(done)):
+            self._service.take(connection, frame, head)
+        if is_over:
+            details = done.response.status_details
+            self._replace_useless(connection, (details.error.code or None) if details and details.error else None)
 
     def _session_updated(self, connection: Connection, frame: bytes, event: server.SessionUpdated) -> None:
         is_first = not self._succession.was_confirmed
@@ -342,7 +368,7 @@ class Conversation:
     def _error(self, connection: Connection, frame: bytes, event: server.Error) -> None:
         error = event.error
         if error.event_id is None:
-            self._unattributed_error(frame, error)
+            self._unattributed_error(connection, frame, error)
             return
         self._outlet.journal.take(error.event_id)
         self._configuration.refused(error.event_id)
@@ -358,19 +384,26 @@ class Conversation:
         else:
             self._outlet.to_client(frame)
 
-    def _unattributed_error(self, frame: bytes, error: ErrorDetail) -> None:
+    def _unattributed_error(self, connection: Connection, frame: bytes, error: ErrorDetail) -> None:
         if not self._succession.was_confirmed:
             # OpenAI refuses a key or a model with an event before it closes; that is between it and the operator.
             # Its words may quote the key, so only their code goes on.
-            self._opening_error = error.code or error.type
+            self._last_error = error.code or error.type
         elif error.code == "session_expired":
             self._expired = True
             self._replace_connection(EndReason.UPSTREAM_EXPIRED, EndReason.UPSTREAM_EXPIRED.text, None)
         else:
             self._answers.doubt_requests()
             self._outlet.to_client(frame)
-            if self._watch.erred(error.type):
-                self._replace_stuck("It reports errors one after the other.")
+            if self._watch.erred(error.type, error.code) in (ErrorClass.RECYCLE, ErrorClass.FATAL):
+                self._replace_useless(connection, error.code)
+
+    def _replace_useless(self, connection: Connection, code: str | None) -> None:
+        """The service fails, or says that it will. Whoever has no quota is not asked again soon: others may have."""
+        self._last_error = code or ""
+        if code == "insufficient_quota":
+            self._outlet.do(LeaveAlone(connection.number, QUOTA_REST_S))
+        self._replace_stuck(f"It fails ({code})." if code else "Its responses fail one after the other.")
 
     def _replace_stuck(self, why: str) -> None:
         """The connection lives and is of no use any more."""
@@ -517,8 +550,8 @@ class Conversation:
         self._answers.end_of_session()
         if self._expired:
             reason = EndReason.UPSTREAM_EXPIRED
-        if self._opening_error:
-            message = f"{message} It refused the session ({self._opening_error})."
+        if self._last_error:
+            message = f"{message} It refused the session ({self._last_error})."
         self._end(reason, message, "upstream_error", retry_after_s)
 
     def _end(

@@ -5,6 +5,7 @@ import enum
 from protocol.conversation.actions import SetDeadline
 from protocol.conversation.limits import Limits
 from protocol.conversation.outlet import Outlet
+from protocol.realtime.error_classes import ErrorClass, class_of_error
 from protocol.realtime.response import Response
 
 RESPONSE_DEADLINE = "response"
@@ -80,25 +81,25 @@ class ServiceWatch:
         self._generating = False
         return True
 
-    def ended(self, response: Response) -> bool:
-        """A response ended. True if so many failed in a row that only another connection can help."""
+    def ended(self, response: Response) -> ErrorClass:
+        """A response ended: ``BENIGN`` for one that was none of the service's failures."""
         if response.status != "failed":
             self._failures = 0
-            return False
-        return self._failed(_error_type(response))
+            return ErrorClass.BENIGN
+        details = response.status_details
+        error = details.error if details else None
+        return self.erred(error.type or None, error.code or None) if error else ErrorClass.BENIGN
 
-    def erred(self, error_type: str) -> bool:
-        """The service reported an error of its own."""
-        return self._failed(error_type)
-
-    def _failed(self, error_type: str) -> bool:
-        if error_type != "server_error":
-            return False
+    def erred(self, error_type: str | None, code: str | None) -> ErrorClass:
+        """The service failed. ``RECYCLE`` also for the last of so many in a row: only another connection can help."""
+        kind = class_of_error(error_type, code)
+        if kind is not ErrorClass.RETRY:
+            return kind
         self._failures += 1
         if self._failures < self._limits.failures:
-            return False
+            return kind
         self._failures = 0
-        return True
+        return ErrorClass.RECYCLE
 
     def connection_replaced(self) -> None:
         """Another connection has its own chance."""
@@ -107,9 +108,3 @@ class ServiceWatch:
         self._outlet.do(SetDeadline(STALL_DEADLINE, None))
         if self._owing:
             self._outlet.do(SetDeadline(RESPONSE_DEADLINE, self._outlet.now + self._limits.response_s))
-
-
-def _error_type(response: Response) -> str:
-    details = response.status_details
-    error = details.error if details else None
-    return (error.type or "") if error else ""

@@ -42,8 +42,8 @@ class ShownResponses:
         return self._ended.get(response_id, False)
 
     def ended(self, response_id: str, *, billed: bool) -> None:
-        """A response is over."""
-        self._ended[response_id] = billed
+        """A response is over. Billed once, it stays so."""
+        self._ended[response_id] = billed or self.was_billed(response_id)
         while len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
 

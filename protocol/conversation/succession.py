@@ -57,6 +57,7 @@ class Connection:
         echoes: items it was told by us, whose placing the client must not see.
         deletions: items it was told to delete by us.
         last_told: the last item it was told before it could stand by.
+        transcription_model: what transcribes speech there; None is what the session is configured with.
     """
 
     number: int
@@ -71,6 +72,7 @@ class Connection:
     echoes: set[str] = field(default_factory=set)
     deletions: list[str] = field(default_factory=list)
     last_told: str | None = None
+    transcription_model: str | None = None
 
 
 class Succession:
@@ -138,7 +140,7 @@ class Succession:
         connection.opening_id = self._outlet.new_event_id()
         connection.own_updates += 1
         connection.configured = self._configuration.version
-        session = self._configuration.opening_session()
+        session = self._configuration.opening_session(connection.transcription_model)
         update = {"type": "session.update", "event_id": connection.opening_id, "session": session}
         self._outlet.send_once(update, connection.number)
 

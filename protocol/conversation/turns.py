@@ -35,6 +35,7 @@ class Turn:
         client_create: the client's ``response.create`` that waits for our tools' results.
         items_done: items of the current response that the client saw end.
         breaks: how often this answer has been broken off by a lost connection.
+        retries: how often it was asked for again because the service failed.
         client_called: the response also called the client's tools, so the client asks for what follows.
     """
 
@@ -54,6 +55,7 @@ class Turn:
     client_called: bool = False
     items_done: int = 0
     breaks: int = 0
+    retries: int = 0
     client_create: dict[str, Any] | None = None
 
     @property

@@ -1,14 +1,17 @@
 """The HTTP transport under Azure's client libraries, over httpx: runs under Trio, can be cancelled, keeps connections.
 
 The only module that names httpx. The libraries' own transports are no choice here: the default one needs asyncio, and
-the one for Trio works in threads, which cannot be cancelled.
+the one for Trio works in threads, which cannot be cancelled. It tries nothing again: whoever asks does.
 """
 
+import ipaddress
 import ssl
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-import httpx
+import httpx  # noqa: ASYNC127 - the last release, and this module is all that would change with another
 import trio
 from azure.core.exceptions import (
     ServiceRequestError,
@@ -33,26 +36,27 @@ MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """Sends the requests of Azure's client libraries; see ``AsyncHttpTransport``. Shared by many clients.
 
-    An answer is read whole before ``send`` returns, and then its connection is free again. Redirects are not followed:
-    a key must not be carried to another host. Cancelling ``send`` closes the request's connection.
+    An answer is read whole before ``send`` returns, and then its connection is free again. Cancelling ``send`` closes
+    the request's connection. No request has a thread; only Trio looks up a host's name in one, for a new connection.
+
+    Redirects are not followed, and the libraries' own redirect policy does not learn where one leads: it would carry
+    an ``api-key`` header to whatever host that is. Cookies are not kept, for many clients share this.
+
+    The proxy of the environment (``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) is used, except for
+    loopback and link-local addresses: there the host's own identity service gives out tokens to whoever asks, and the
+    proxy is another host.
 
     Args:
-        max_connections: connections open at once, to all hosts together; further requests wait for one.
+        max_connections: connections open at once, to all hosts together; further requests wait for one. Those to
+            loopback and link-local addresses are counted apart.
         ssl_context: whom to trust; by default what the system does.
     """
 
     def __init__(self, *, max_connections: int, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            # A context of its own: httpx sets what is negotiated in TLS on the one it is given.
-            verify=ssl_context or ssl.create_default_context(),
-            timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
-            limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=KEEP_ALIVE_S,
-            ),
-            follow_redirects=False,
-        )
+        # A context of its own: httpx sets what is negotiated in TLS on the one it is given.
+        trust = ssl_context or ssl.create_default_context()
+        self._client = _client(max_connections, trust, use_proxy=True)
+        self._local = _client(max_connections, trust, use_proxy=False)
 
     async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
         """Sends a request and reads its answer.
@@ -64,7 +68,7 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         read_s = options.get("read_timeout", READ_S)
         body = request.content
         try:
-            async with self._client.stream(
+            async with self._client_for(request.url).stream(
                 request.method,
                 request.url,
                 headers=request.headers,
@@ -88,11 +92,16 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             status_code=answer.status_code,
             reason=answer.reason_phrase,
             content_type=answer.headers.get("content-type"),
-            headers=answer.headers,
+            headers=httpx.Headers(
+                [(name, value) for name, value in answer.headers.multi_items() if name != "location"]
+            ),
             stream_download_generator=_pieces(content),
         )
         await response.read()
         return response
+
+    def _client_for(self, url: str) -> httpx.AsyncClient:
+        return self._local if _is_on_this_host(url) else self._client
 
     async def open(self) -> None:
         """Nothing is opened before the first request."""
@@ -103,6 +112,7 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     async def aclose(self) -> None:
         """Closes all connections. Nothing can be sent afterwards."""
         await self._client.aclose()
+        await self._local.aclose()
 
     async def sleep(self, duration: float) -> None:
         """The wait between the libraries' own retries, on Trio's clock."""
@@ -112,7 +122,33 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        """Nothing; see ``close``."""
+
+
+def _client(max_connections: int, trust: ssl.SSLContext, *, use_proxy: bool) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        verify=trust,
+        timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
+        limits=httpx.Limits(
+            max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=KEEP_ALIVE_S
+        ),
+        follow_redirects=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        trust_env=use_proxy,
+    )
+
+
+def _is_on_this_host(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        # httpx says so when it is asked.
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_link_local
 
 
 class _Closed:
@@ -132,12 +168,24 @@ def _pieces(content: bytes) -> Any:
 
 async def _whole(answer: httpx.Response) -> bytes:
     content = bytearray()
-    async for piece in answer.aiter_bytes():
-        content += piece
-        if len(content) > MAX_RESPONSE_BYTES:
-            raise ServiceResponseError(f"The answer is longer than {MAX_RESPONSE_BYTES} bytes.")
+    # Left by a cancel, not by a break or an exception: httpx stacks half a dozen generators, and closes those that are
+    # left in the middle only when they are collected. A cancel unwinds them from the inside.
+    with trio.CancelScope() as reading:
+        async for piece in answer.aiter_bytes():
+            content += piece
+            if len(content) > MAX_RESPONSE_BYTES:
+                content.clear()
+                reading.cancel()
+    if reading.cancel_called:
+        raise ServiceResponseError(f"The answer is longer than {MAX_RESPONSE_BYTES} bytes.")
     return bytes(content)
 
 
-def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _text(error: BaseException) -> str:
+    """What an error says, or what it came of: those of httpx and Trio say nothing of a certificate themselves."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

@@ -20,13 +20,15 @@ SUMMARY = "Say whether everything is set up, and name what is not."
 
 _DESCRIPTION = """\
 Look at the settings (environment and .env), the data folder, the voice and the
-knowledge bases, and name each problem. Connects to nothing and changes nothing.
-Exit code 1 if there is a problem.
+knowledge bases; look up secrets, and open a connection to each deployment of the
+Realtime service that is set up. Names each problem and the setting to look at.
+Changes nothing. Exit code 1 if there is a problem.
 """
 
 _EPILOG = """\
 examples:
   liveavatar check
+  liveavatar check --offline
   liveavatar check --settings
 """
 
@@ -36,9 +38,11 @@ Tell = Callable[[str, str], None]
 def add(commands: "Commands") -> None:
     """Add the command's parser."""
     parser: CommandParser = commands.add_parser(
-        NAME, usage="liveavatar check [--settings]", description=_DESCRIPTION, epilog=_EPILOG
+        NAME, usage="liveavatar check [--offline | --settings]", description=_DESCRIPTION, epilog=_EPILOG
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--offline", action="store_true", help="connect to nothing")
+    which.add_argument(
         "--settings", action="store_true", help="list every setting with type, default and meaning, and exit"
     )
     parser.set_defaults(run=run)
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from server.telemetry import logs
 
     logs.configure("error", "auto")
-    problems = _check(_print_finding)
+    problems = _check(_print_finding, offline=args.offline)
     print("Everything is set up." if not problems else f"{counted(problems, 'problem')} found.")
     return FAILED if problems else OK
 
@@ -63,7 +67,7 @@ def _print_finding(kind: str, text: str) -> None:
     print(f"{kind:<8} {plain(text)}")
 
 
-def _check(tell: Tell) -> int:
+def _check(tell: Tell, *, offline: bool) -> int:
     """Tell what is found; the number of problems."""
     from pathlib import Path
 
@@ -85,6 +89,8 @@ def _check(tell: Tell) -> int:
         tell("ok", f"settings: from {source}")
         tell("ok", _upstream(settings))
         tell("ok", _access(settings))
+        if not offline:
+            problems += _elsewhere(settings, tell)
     problems += _data_folder(data_dir, tell)
     problems += _knowledge(data_dir, settings.default_kb if settings else None, tell)
     _voice(tell)
@@ -92,6 +98,9 @@ def _check(tell: Tell) -> int:
 
 
 def _upstream(settings: "Settings") -> str:
+    if settings.deployments_file is not None and settings.deployments:
+        names = ", ".join(f"{spec.name} (priority {spec.priority})" for spec in settings.deployments)
+        return f"upstream: the deployments of {settings.deployments_file}: {names}"
     match settings.chosen_upstream:
         case "azure":
             return f"upstream: Azure OpenAI at {settings.azure_endpoint}, deployment {settings.azure_deployment}"
@@ -99,6 +108,14 @@ def _upstream(settings: "Settings") -> str:
             return f"upstream: OpenAI at {settings.openai_base_url}, model {settings.model}"
         case _:
             return "upstream: the embedded simulator (set AZURE_OPENAI_ENDPOINT or OPENAI_API_KEY for a real one)"
+
+
+def _elsewhere(settings: "Settings", tell: Tell) -> int:
+    import trio
+
+    from server.app.probe import probe
+
+    return trio.run(probe, settings, tell)
 
 
 def _access(settings: "Settings") -> str:

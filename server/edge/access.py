@@ -92,19 +92,18 @@ def _is_local_name(host: str) -> bool:
 class AccessPolicy:
     """The access rules: a key if there is one, else this machine only."""
 
-    __slots__ = ("_key_digest",)
+    __slots__ = ("_key",)
 
     def __init__(self, key: Secret | None) -> None:
         """Take the key that clients must show, or None for local access. Raises `ValueError` for an empty key."""
         if key is not None and not key.reveal().strip():
             raise ValueError("the access key is empty")
-        # Compared as digests: they are of one length, whatever a stranger sends.
-        self._key_digest = None if key is None else _digest(key.reveal())
+        self._key = key
 
     @property
     def needs_credential(self) -> bool:
         """True where a key is set."""
-        return self._key_digest is not None
+        return self._key is not None
 
     def check_request(self, request: Arrival, *, credential_may_follow: bool) -> Refusal | None:
         """Return why a request is refused, or None if it may come in.
@@ -112,7 +111,7 @@ class AccessPolicy:
         With a key: a wrong credential, or none, is 401; none passes where `credential_may_follow` in the first frame,
         and the caller then asks `check_credential`. Without a key: what is not local is 403.
         """
-        if self._key_digest is None:
+        if self._key is None:
             return self._check_local(request)
         credential = credential_of(request.headers, request.subprotocols)
         if credential is None:
@@ -125,9 +124,10 @@ class AccessPolicy:
 
     def check_credential(self, credential: str | None) -> bool:
         """Say whether a credential opens the door; in constant time. Without a key, every credential does."""
-        if self._key_digest is None:
+        if self._key is None:
             return True
-        return credential is not None and hmac.compare_digest(_digest(credential), self._key_digest)
+        # Compared as digests: they are of one length, whatever a stranger sends. The key may have been renewed.
+        return credential is not None and hmac.compare_digest(_digest(credential), _digest(self._key.reveal()))
 
     @staticmethod
     def _check_local(request: Arrival) -> Refusal | None:

@@ -14,6 +14,7 @@ from protocol.conversation.configuration import BROWSER_FIELDS
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, InternalFault, LiveAvatarError
 from protocol.realtime.codec import InvalidEvent, encode
+from protocol.realtime.dialects.dialect import Beta, Dialect, Undeclared
 from protocol.realtime.server_events import Error, ErrorDetail
 from server.edge.access import KEY_SUBPROTOCOL, AccessPolicy
 from server.edge.answers import Refusal
@@ -27,15 +28,20 @@ from server.transport.websocket import WebSocket, WebSocketOptions
 _log = structlog.get_logger("liveavatar.edge")
 
 AVATAR_PATH = "/ws"
-REALTIME_PATHS = frozenset({"/v1/realtime", "/openai/v1/realtime"})
+# VoiceRAG's page comes by this path, and knows one event more than others.
+VOICERAG_PATH = "/realtime"
+# Azure's dated path (with or without its ``api-version``), and VoiceRAG's: mostly clients of the beta come here.
+PREVIEW_PATHS = frozenset({"/openai/realtime", VOICERAG_PATH})
+REALTIME_PATHS = frozenset({"/v1/realtime", "/openai/v1/realtime"}) | PREVIEW_PATHS
 
 MAX_BYTES_BEFORE_AUTHENTICATION = 64 * 1024
 MAX_AVATAR_MESSAGE_BYTES = 1024 * 1024
 # The service takes 15 MiB of audio in one append, which is 20 MiB of base64 and a little JSON around it.
 MAX_REALTIME_MESSAGE_BYTES = 21 * 1024 * 1024
 
-_EXTENSIONS = frozenset({"avatar", "tools"})
+_EXTENSIONS = frozenset({"avatar", "tools", "voicerag"})
 _BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
+_BETA_HEADER = "realtime=v1"
 _EVENT_ID = "event_la_refused"
 _OUR_FAULT = InternalFault(EndReason.INTERNAL.text, code=EndReason.INTERNAL.label)
 
@@ -109,18 +115,18 @@ class Admission:
             extensions = _extensions(request)
             init = await self._first_frame(websocket)
             self._check_credential(request, init)
-            if init.dialect and init.dialect != "ga":
-                raise ClientFault("Only the dialect 'ga' is served.", code="unsupported_dialect")
+            dialect = _named_dialect(init.dialect or "ga")
             websocket.max_message_bytes = MAX_AVATAR_MESSAGE_BYTES
             wanted = SessionRequest(
                 kb_id=init.kb_id or None,
                 avatar_events=True,
                 show_tools="tools" in extensions,
+                voicerag_events="voicerag" in extensions,
                 settable=None if self._policy.needs_credential else BROWSER_FIELDS,
                 endpoint=request.path,
                 resumable=True,
             )
-            client = ClientSocket(websocket, openai=False)
+            client = ClientSocket(websocket, openai=False, dialect=dialect)
             if init.resume:
                 await self._registry.resume(client, init.resume, wanted.kb_id)
             else:
@@ -173,7 +179,8 @@ class Admission:
                 if refusal is not None:
                     reason = EndReason.NOT_AUTHENTICATED
                     raise ClientFault(refusal.message, code=refusal.code, reason=reason)
-                await self._registry.serve(ClientSocket(websocket, openai=True), self._realtime_request(request))
+                client = ClientSocket(websocket, openai=True, dialect=_dialect(request))
+                await self._registry.serve(client, self._realtime_request(request))
             except LiveAvatarError as fault:
                 _turn_away(websocket, fault, openai=True)
             except Exception:
@@ -184,18 +191,28 @@ class Admission:
             nursery.cancel_scope.cancel()
 
     def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:
-        beta = _BETA_SUBPROTOCOL in request.subprotocols or request.headers.get("openai-beta") == "realtime=v1"
-        if beta:
-            text = "The beta shape of the Realtime API is not served here; use the GA shape."
-            raise ClientFault(text, code="beta_api_shape_disabled")
         extensions = _extensions(request)
         return SessionRequest(
             kb_id=request.query.get("kb_id") or None,
             avatar_events="avatar" in extensions,
             show_tools="tools" in extensions,
+            voicerag_events="voicerag" in extensions or request.path == VOICERAG_PATH,
             settable=None,
             endpoint=request.path,
         )
+
+
+def _dialect(request: UpgradeRequest) -> Dialect | None:
+    """What a client of the Realtime paths speaks: as it says, else as its path suggests. None is GA."""
+    if _BETA_SUBPROTOCOL in request.subprotocols or _BETA_HEADER in request.headers.tokens("openai-beta"):
+        return Beta()
+    return Undeclared() if request.path in PREVIEW_PATHS else None
+
+
+def _named_dialect(name: str) -> Dialect | None:
+    if name not in ("ga", "beta"):
+        raise ClientFault(f"Unknown dialect '{name[:40]}'; there are 'ga' and 'beta'.", code="unsupported_dialect")
+    return Beta() if name == "beta" else None
 
 
 def _extensions(request: UpgradeRequest) -> frozenset[str]:

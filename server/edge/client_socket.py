@@ -1,6 +1,11 @@
-"""A client's WebSocket as a session sees it; translates the transport's losses into endings."""
+"""A client's WebSocket as a session sees it; translates the transport's losses into endings, and dialects into GA."""
+
+import itertools
 
 from protocol.endings import EndReason
+from protocol.realtime.codec import InvalidEvent, encode
+from protocol.realtime.dialects.dialect import Dialect
+from protocol.realtime.server_events import Error
 from server.session.base import ClientGone
 from server.transport.errors import ConnectionLost
 from server.transport.websocket import Message, WebSocket
@@ -14,6 +19,8 @@ _OUR_CODES = {
 }
 # Close codes of a client that means to go. 1005: it closed without a code, as browsers do.
 _MEANT_TO_GO = frozenset({1000, 1001, 1005})
+# Ids of errors that a dialect gave; no session knows them.
+_REFUSED_ID = "event_la_dialect_"
 
 
 class ClientSocket:
@@ -21,22 +28,37 @@ class ClientSocket:
 
     Args:
         openai: the client came by a drop-in endpoint and knows the services' own close codes.
+        dialect: what it speaks; None is GA. What the dialect refuses is answered here, and the session never sees it.
     """
 
-    def __init__(self, websocket: WebSocket, *, openai: bool) -> None:
+    def __init__(self, websocket: WebSocket, *, openai: bool, dialect: Dialect | None = None) -> None:
         self._websocket = websocket
         self._openai = openai
+        self._dialect = dialect
+        self._refused = itertools.count(1)
 
     async def receive(self) -> Message:
         """See ``ClientConnection``."""
-        try:
-            return await self._websocket.receive()
-        except ConnectionLost as loss:
-            raise _gone(loss) from None
+        while True:
+            try:
+                message = await self._websocket.receive()
+            except ConnectionLost as loss:
+                raise _gone(loss) from None
+            if self._dialect is None or not message.is_text:
+                return message
+            try:
+                return Message(self._dialect.to_server(message.data), is_text=True)
+            except InvalidEvent as refused:
+                event_id = f"{_REFUSED_ID}{next(self._refused)}"
+                self._websocket.send(encode(Error(event_id=event_id, error=refused.detail)))
 
     def send(self, frame: bytes, *, item_id: str | None = None, audio_ms: float = 0.0) -> None:
         """See ``ClientConnection``."""
-        self._websocket.send(frame, item_id=item_id, audio_ms=audio_ms)
+        if self._dialect is None:
+            self._websocket.send(frame, item_id=item_id, audio_ms=audio_ms)
+            return
+        for told in self._dialect.to_client(frame):
+            self._websocket.send(told, item_id=item_id, audio_ms=audio_ms)
 
     def purge(self, item_id: str) -> None:
         """See ``ClientConnection``."""

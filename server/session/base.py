@@ -80,6 +80,7 @@ class SessionRequest:
         kb_id: the knowledge base it wants; None leaves it to the server.
         avatar_events: it understands the extension events.
         show_tools: it wants to see server tools at work.
+        voicerag_events: it understands VoiceRAG's event with the sources of an answer.
         settable: dotted paths of the session it may set; None is everything but server tools.
         endpoint: the path it came by, for logs.
         resumable: should its connection be lost, it may come back.
@@ -91,6 +92,7 @@ class SessionRequest:
     settable: frozenset[str] | None
     endpoint: str
     resumable: bool = False
+    voicerag_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,7 @@ class SessionRegistry:
         conversation = Conversation(
             configuration,
             avatar_events=request.avatar_events,
+            voicerag_events=request.voicerag_events,
             new_id=lambda: f"{prefix}{next(numbers):x}",
             limits=limits,
         )

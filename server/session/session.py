@@ -20,6 +20,7 @@ from protocol.conversation.actions import (
     Connect,
     Disconnect,
     Ignored,
+    LeaveAlone,
     PurgeAudio,
     Record,
     RunTool,
@@ -284,6 +285,8 @@ class Session:
         except UpstreamFault as fault:
             self._lose_upstream(number, fault)
             return
+        if connection.origin is not None:
+            self._log.debug("upstream connected", connection=number, deployment=connection.origin.name)
         connection.on_audio_dropped = self._audio_dropped
         if self._connections is None:
             raise AssertionError("the session's nurseries are open while its tasks run")
@@ -300,7 +303,9 @@ class Session:
 
     async def _read_upstream(self, number: int, connection: UpstreamConnection) -> None:
         now = trio.current_time()
-        self._perform(self._conversation.on_upstream_open(number, now, wall=self._wall()))
+        origin = connection.origin
+        model = origin.transcription_model if origin is not None else None
+        self._perform(self._conversation.on_upstream_open(number, now, wall=self._wall(), transcription_model=model))
         try:
             while True:
                 frame = await connection.receive()
@@ -371,7 +376,7 @@ class Session:
             case ToClient(frame, item_id, audio_ms):
                 if self._client is not None:
                     self._client.send(frame, item_id=item_id, audio_ms=audio_ms)
-            case ToUpstream() | Connect() | Disconnect():
+            case ToUpstream() | Connect() | Disconnect() | LeaveAlone():
                 self._do_upstream(action)
             case PurgeAudio(item_id):
                 if self._client is not None:
@@ -385,7 +390,7 @@ class Session:
             case Charge() | Record() | Ignored():
                 self._note(action)
 
-    def _do_upstream(self, action: ToUpstream | Connect | Disconnect) -> None:
+    def _do_upstream(self, action: ToUpstream | Connect | Disconnect | LeaveAlone) -> None:
         match action:
             case ToUpstream(frame, audio_ms, number):
                 if (upstream := self._upstreams.get(number)) is not None:
@@ -398,6 +403,10 @@ class Session:
             case Disconnect(number):
                 if (scope := self._upstream_scopes.get(number)) is not None:
                     scope.cancel()
+            case LeaveAlone(number, seconds):
+                upstream = self._upstreams.get(number)
+                if upstream is not None and upstream.origin is not None:
+                    upstream.origin.leave_alone(seconds)
 
     def _note(self, action: Charge | Record | Ignored) -> None:
         match action:

@@ -7,9 +7,34 @@ from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 
 
+class Origin(Protocol):
+    """Where a connection goes to."""
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """Where it is; "" if nobody said."""
+        ...
+
+    @property
+    def transcription_model(self) -> str | None:
+        """What transcribes the user's speech there; None is the server's own setting."""
+        ...
+
+    def leave_alone(self, seconds: float) -> None:
+        """Nobody asks it for a new connection in this time: it cannot serve now."""
+        ...
+
+
 class UpstreamConnection(Protocol):
     """An open connection to a Realtime service. One task receives; sending never waits."""
 
+    origin: Origin | None
+    """Set by the link that opened it."""
     on_audio_dropped: Callable[[float], None] | None
     """Called with milliseconds of the user's speech that were dropped because the service takes it too slowly."""
 

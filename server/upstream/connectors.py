@@ -4,68 +4,93 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from server.secret import Secret
 from server.upstream.base import UpstreamConnection
+from server.upstream.credentials import Credential
 from server.upstream.websocket import ConnectionBounds, open_connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingNames:
+    """The settings a deployment was made from, for messages that say where to look."""
+
+    endpoint: str
+    deployment: str
+    credential: str
 
 
 @dataclass(frozen=True, slots=True)
 class WebSocketConnector:
-    """A service at a fixed URL with a fixed key; see ``Connector``.
+    """A service at a fixed URL; see ``Connector``.
 
     Attributes:
-        key_header: name of the header the key travels in, and what stands before the key.
-        setting_hints: for an HTTP status of refusal, what the operator should look at.
+        credential: what it is shown, asked anew for every connection; None for one that wants none.
+        hints: for an HTTP status, or the code of an error it refuses a session with, where the operator should look.
+        refuses_by_event: it accepts every connection, and says no with an ``error`` event in place of its greeting.
     """
 
     name: str
     url: str
     bounds: ConnectionBounds
-    key: Secret | None = None
-    key_header: tuple[str, str] = ("Authorization", "Bearer ")
-    setting_hints: Mapping[int, str] = field(default_factory=dict)
+    credential: Credential | None = None
+    hints: Mapping[int | str, str] = field(default_factory=dict)
+    refuses_by_event: bool = False
 
     async def connect(self) -> UpstreamConnection:
         """See ``Connector``."""
-        headers: dict[str, str] = {}
-        if self.key is not None:
-            header, prefix = self.key_header
-            headers[header] = prefix + self.key.reveal()
         return await open_connection(
-            self.url, headers, service=self.name, setting_hints=self.setting_hints, bounds=self.bounds
+            self.url,
+            self.credential,
+            service=self.name,
+            hints=self.hints,
+            bounds=self.bounds,
+            refuses_by_event=self.refuses_by_event,
         )
 
 
-def azure_connector(endpoint: str, deployment: str, key: Secret, bounds: ConnectionBounds) -> WebSocketConnector:
+def azure_connector(
+    endpoint: str, deployment: str, credential: Credential, bounds: ConnectionBounds, names: SettingNames
+) -> WebSocketConnector:
     """Azure OpenAI, GA path. ``api-version`` must not be sent there: the service refuses it (Azure's documentation)."""
-    host = urlsplit(endpoint).netloc
     return WebSocketConnector(
-        name=f"Azure OpenAI at {host}",
+        name=f"Azure OpenAI at {urlsplit(endpoint).netloc}",
         url=_websocket_url(endpoint, "/openai/v1/realtime", deployment),
         bounds=bounds,
-        key=key,
-        key_header=("api-key", ""),
-        setting_hints={
-            401: "Look at AZURE_OPENAI_API_KEY.",
-            403: "Look at AZURE_OPENAI_API_KEY and the network rules of the resource.",
-            404: "Look at AZURE_OPENAI_DEPLOYMENT and AZURE_OPENAI_ENDPOINT.",
+        credential=credential,
+        hints={
+            400: f"Look at {names.endpoint}: this server speaks the GA form, at /openai/v1/realtime.",
+            401: f"Look at {names.credential}.",
+            403: f"Look at {names.credential}, the role of the identity and the network rules of the resource.",
+            404: f"Look at {names.deployment} and {names.endpoint}.",
+            410: f"Look at {names.endpoint}.",
+            429: "Look at the quota of the deployment.",
         },
     )
 
 
-def openai_connector(base_url: str, model: str, key: Secret, bounds: ConnectionBounds) -> WebSocketConnector:
+def openai_connector(
+    base_url: str, model: str, credential: Credential, bounds: ConnectionBounds, names: SettingNames
+) -> WebSocketConnector:
     """OpenAI, GA. ``base_url`` is that of its HTTP API, such as ``https://api.openai.com/v1``."""
     base = urlsplit(base_url)
+    key, model_hint = f"Look at {names.credential}.", f"Look at {names.deployment}."
     return WebSocketConnector(
         name=f"OpenAI at {base.netloc}",
         url=_websocket_url(base_url, base.path.rstrip("/") + "/realtime", model),
         bounds=bounds,
-        key=key,
-        setting_hints={
-            401: "Look at OPENAI_API_KEY.",
-            403: "Look at OPENAI_API_KEY and its project's permissions.",
-            404: "Look at LIVEAVATAR_MODEL and OPENAI_BASE_URL.",
+        credential=credential,
+        hints={
+            401: key,
+            403: f"Look at {names.credential} and its project's permissions.",
+            404: f"Look at {names.deployment} and {names.endpoint}.",
+            429: "Look at the account's quota.",
+            "invalid_api_key": key,
+            "missing_model": model_hint,
+            "invalid_model": model_hint,
+            "model_not_found": model_hint,
+            "insufficient_quota": "Look at the account's quota and billing.",
+            "beta_api_shape_disabled": f"Look at {names.endpoint}.",
         },
+        refuses_by_event=True,
     )
 
 

@@ -1,5 +1,6 @@
 """A deployment of the Realtime service: where it is, whether it may be asked, and how often again. It opens nothing."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from server.breaker import COOL_DOWN_S, FAILURES, MAX_COOL_DOWN_S, CircuitBreaker
@@ -9,22 +10,59 @@ from server.upstream.retries import RetryBudget
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deployment:
-    """One place that serves sessions. All sessions share its breaker and its retries."""
+    """One place that serves sessions; implements ``Origin``. All sessions share its breaker and its retries.
+
+    Attributes:
+        name, region, transcription_model: see ``Origin``.
+        priority: 1 is asked first; the next only when none of those can be had.
+        weight: of several with one priority, how often this one is asked first, in proportion.
+    """
 
     connector: Connector
     breaker: CircuitBreaker
     retries: RetryBudget
+    name: str
+    region: str
+    priority: int
+    weight: float
+    transcription_model: str | None
+
+    def leave_alone(self, seconds: float) -> None:
+        """See ``Origin``."""
+        self.breaker.leave_alone(seconds)
 
 
 def deployment(
     connector: Connector,
     *,
+    name: str = "",
+    region: str = "",
+    priority: int = 1,
+    weight: float = 1.0,
+    transcription_model: str | None = None,
     failures: int = FAILURES,
     cool_down_s: float = COOL_DOWN_S,
     max_cool_down_s: float = MAX_COOL_DOWN_S,
 ) -> Deployment:
-    """A deployment that nobody has asked yet; the rest as for ``CircuitBreaker``."""
-    breaker = CircuitBreaker(
-        connector.name, failures=failures, cool_down_s=cool_down_s, max_cool_down_s=max_cool_down_s
+    """A deployment that nobody has asked yet, by default called as its connector; the rest as for ``CircuitBreaker``."""
+    name = name or connector.name
+    breaker = CircuitBreaker(name, failures=failures, cool_down_s=cool_down_s, max_cool_down_s=max_cool_down_s)
+    return Deployment(
+        connector,
+        breaker,
+        RetryBudget(),
+        name=name,
+        region=region,
+        priority=priority,
+        weight=weight,
+        transcription_model=transcription_model,
     )
-    return Deployment(connector, breaker, RetryBudget())
+
+
+def in_order(deployments: Iterable[Deployment], chance: Callable[[], float]) -> list[Deployment]:
+    """The deployments as one connect asks them: by priority, and within one each first as often as its weight says.
+
+    Drawn without replacement by exponential keys (Efraimidis and Spirakis, 2006). ``chance`` gives numbers from 0 to 1.
+    """
+    drawn = [(one.priority, -(chance() ** (1 / one.weight)), place, one) for place, one in enumerate(deployments)]
+    return [one for *_, one in sorted(drawn, key=lambda key: key[:3])]

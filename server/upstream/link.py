@@ -13,7 +13,7 @@ from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 from server.breaker import Permit
 from server.upstream.base import Connector, UpstreamConnection, UpstreamResting, UpstreamUnreachable
-from server.upstream.deployment import Deployment, deployment
+from server.upstream.deployment import Deployment, deployment, in_order
 
 # stamina would log each retry too, with the call's arguments and without the session it is for.
 set_on_retry_hooks(())
@@ -36,11 +36,11 @@ _FAIR_TRY_S = 1.0
 class UpstreamLink:
     """Opens the session's connections to the service.
 
-    A round asks the deployments in the order given, each whose breaker lets it through, until one takes the session.
-    Between rounds there is a back-off, or the wait until the first breaker opens to a question.
+    A round asks the deployments by priority and weight, each whose breaker lets it through, until one takes the
+    session. Between rounds there is a back-off, or the wait until the first breaker opens to a question.
 
     Args:
-        services: the deployments, most wanted first. A bare connector becomes a deployment of this link alone.
+        services: the deployments. A bare connector becomes a deployment of this link alone, asked in its place.
         attempts: how many rounds; deployments whose refusal will not change (a wrong key) are not asked again.
         timeout_s: seconds for all rounds together.
         chance: numbers from 0 to 1 that keep sessions from trying again all at once.
@@ -56,7 +56,8 @@ class UpstreamLink:
         if not services:
             raise ValueError("a link needs a service to connect to")
         self._deployments = [
-            service if isinstance(service, Deployment) else deployment(service) for service in services
+            service if isinstance(service, Deployment) else deployment(service, priority=place)
+            for place, service in enumerate(services, start=1)
         ]
         self._attempts = attempts
         self._timeout_s = timeout_s
@@ -65,7 +66,8 @@ class UpstreamLink:
     @property
     def name(self) -> str:
         """What it connects to; of several, all, most wanted first."""
-        return ", else ".join(deployment.connector.name for deployment in self._deployments)
+        by_priority = sorted(self._deployments, key=lambda one: one.priority)
+        return ", else ".join(one.connector.name for one in by_priority)
 
     async def connect(self, *, timeout_s: float | None = None, patient: bool = False) -> UpstreamConnection:
         """A new connection.
@@ -83,7 +85,8 @@ class UpstreamLink:
         Cancelling it leaves nothing open, and gives back the place of a breaker's only question.
         """
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        errand = _Errand(self._deployments, trio.current_time() + timeout_s, patient=patient, chance=self._chance)
+        asked = in_order(self._deployments, self._chance)
+        errand = _Errand(asked, trio.current_time() + timeout_s, patient=patient, chance=self._chance)
         # stamina's own timeout looks at another clock than trio's, so the deadline is a cancel scope. What is raised
         # in the end follows from all rounds, not from the last.
         with trio.move_on_at(errand.give_up_at), suppress(UpstreamFault):
@@ -137,6 +140,7 @@ class _Errand:
                             "upstream connect failed",
                             attempt=number,
                             upstream=candidate.connector.name,
+                            deployment=candidate.name,
                             error=refusal.message,
                             said=refusal.said,
                         )
@@ -181,6 +185,7 @@ class _Errand:
                 permit.failed()
             raise
         permit.succeeded()
+        connection.origin = candidate
         return connection
 
     def wait_before_next(self, error: Exception) -> bool | float:

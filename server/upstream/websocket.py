@@ -7,21 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
+import trio
 
 from protocol.endings import EndReason
+from protocol.errors import UpstreamFault
+from protocol.realtime.codec import InvalidEvent, decode_server, read_head
+from protocol.realtime.error_classes import ErrorClass, class_of_close, class_of_error, class_of_status
+from protocol.realtime.server_events import Error
 from server.transport.client import connect_websocket
 from server.transport.errors import ConnectFailed, ConnectionLost, HandshakeRefused
 from server.transport.websocket import SLOW_CONSUMER, WebSocket, WebSocketOptions
-from server.upstream.base import UpstreamLost, UpstreamRefused, UpstreamUnreachable
+from server.upstream.base import Origin, UpstreamLost, UpstreamRefused, UpstreamUnreachable
+from server.upstream.credentials import Credential
 
 # The service names no limit for its frames; a retrieved item with minutes of audio is the largest that is known.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 # What keys look like, also where a service has starred out the middle: a prefix, or a long run without a blank.
 _KEY_LIKE = re.compile(r"\b(?:sk|ek|key)[-_][\w*.-]+|[A-Za-z0-9*_-]{24,}")
-
-# HTTP statuses after which the same request may succeed a moment later.
-_RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class WebSocketConnection:
         self._websocket = websocket
         self._service = service
         self._close_timeout_s = close_timeout_s
+        self._greeting: bytes | None = None
+        self.origin: Origin | None = None
 
     @property
     def on_audio_dropped(self) -> Callable[[float], None] | None:
@@ -66,6 +71,10 @@ class WebSocketConnection:
 
     async def receive(self) -> bytes:
         """See ``UpstreamConnection``. Binary frames, which no such service sends, are passed over."""
+        if self._greeting is not None:
+            greeting, self._greeting = self._greeting, None
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return greeting
         while True:
             try:
                 message = await self._websocket.receive()
@@ -73,6 +82,12 @@ class WebSocketConnection:
                 raise _lost(self._service, loss) from None
             if message.is_text:
                 return message.data
+
+    async def greeting(self) -> bytes:
+        """Waits for the first frame, which ``receive`` still gives; raises what that raises."""
+        if self._greeting is None:
+            self._greeting = await self.receive()
+        return self._greeting
 
     def send(self, frame: bytes, *, audio_ms: float = 0.0) -> None:
         """See ``UpstreamConnection``."""
@@ -87,6 +102,10 @@ class WebSocketConnection:
         self._websocket.close(1000)
         await self._websocket.aclose(self._close_timeout_s)
 
+    def abandon(self) -> None:
+        """Ends the connection at once, without a word."""
+        self._websocket.abort()
+
 
 def _lost(service: str, loss: ConnectionLost) -> UpstreamLost:
     said = f" ({loss.reason})" if loss.reason else ""
@@ -100,33 +119,66 @@ def _lost(service: str, loss: ConnectionLost) -> UpstreamLost:
 
 async def open_connection(
     url: str,
-    headers: Mapping[str, str],
+    credential: Credential | None,
     *,
     service: str,
-    setting_hints: Mapping[int, str],
+    hints: Mapping[int | str, str],
     bounds: ConnectionBounds,
+    refuses_by_event: bool = False,
     ssl_context: ssl.SSLContext | None = None,
 ) -> WebSocketConnection:
     """Opens a connection once, within ``bounds.attempt_timeout_s``.
 
     Args:
         service: what is connected to, for messages.
-        setting_hints: for an HTTP status of refusal, what the operator should look at.
+        hints: for an HTTP status or an error's code, where the operator should look.
+        refuses_by_event: the service says no with an ``error`` event in place of its greeting, so that is waited for.
 
     Raises:
-        UpstreamRefused: the service answered with another status than 101.
+        UpstreamRefused: the service answered with another status than 101, or refused by an event.
         UpstreamUnreachable: it did not answer.
+        UpstreamFault: there is no credential to be had.
     """
+    give_up_at = trio.current_time() + bounds.attempt_timeout_s
+    with trio.move_on_at(give_up_at):
+        headers = dict([await credential.header()]) if credential is not None else {}
+        connection = await _shake_hands(
+            url, headers, service=service, hints=hints, bounds=bounds, give_up_at=give_up_at, ssl_context=ssl_context
+        )
+        if refuses_by_event:
+            await _greeted(connection, service, hints)
+        return connection
+    raise UpstreamUnreachable(
+        f"{service} did not answer within {bounds.attempt_timeout_s:g} seconds.",
+        code="upstream_timeout",
+        reason=EndReason.UPSTREAM_TOO_SLOW,
+        retryable=True,
+    )
+
+
+async def _shake_hands(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    service: str,
+    hints: Mapping[int | str, str],
+    bounds: ConnectionBounds,
+    give_up_at: float,
+    ssl_context: ssl.SSLContext | None,
+) -> WebSocketConnection:
     try:
         websocket = await connect_websocket(
-            url, headers=headers, ssl_context=ssl_context, options=bounds.options(), deadline_s=bounds.attempt_timeout_s
+            url,
+            headers=headers,
+            ssl_context=ssl_context,
+            options=bounds.options(),
+            deadline_s=max(0.0, give_up_at - trio.current_time()),
         )
     except HandshakeRefused as refusal:
-        hint = setting_hints.get(refusal.status, "")
         raise UpstreamRefused(
-            f"{service} refused the connection with HTTP {refusal.status}. {hint}".rstrip(),
+            f"{service} refused the connection with HTTP {refusal.status}. {hints.get(refusal.status, '')}".rstrip(),
             code=f"upstream_http_{refusal.status}",
-            retryable=refusal.status in _RETRYABLE_STATUSES,
+            retryable=class_of_status(refusal.status) is ErrorClass.RETRY,
             retry_after_s=_seconds(refusal.headers.get("retry-after")),
             said=_message_in(refusal.body_prefix),
         ) from None
@@ -136,6 +188,40 @@ async def open_connection(
             f"{service} cannot be reached: {failure.text}.", code="upstream_unreachable", reason=reason, retryable=True
         ) from None
     return WebSocketConnection(websocket, service, bounds.close_timeout_s)
+
+
+async def _greeted(connection: WebSocketConnection, service: str, hints: Mapping[int | str, str]) -> None:
+    """Returns when the service has greeted; a connection on which it did not is closed."""
+    try:
+        refusal = _refusal_in(await connection.greeting(), service, hints)
+    except UpstreamLost as loss:
+        refusal = UpstreamRefused(
+            loss.message,
+            code=loss.code,
+            retryable=class_of_close(loss.close_code) is not ErrorClass.FATAL,
+        )
+    except BaseException:
+        connection.abandon()
+        raise
+    if refusal is not None:
+        await connection.aclose()
+        raise refusal
+
+
+def _refusal_in(frame: bytes, service: str, hints: Mapping[int | str, str]) -> UpstreamFault | None:
+    try:
+        event = decode_server(frame, read_head(frame))
+    except InvalidEvent:
+        return None
+    if not isinstance(event, Error):
+        return None
+    code = event.error.code or event.error.type
+    return UpstreamRefused(
+        f"{service} refused the session ({_KEY_LIKE.sub('***', code)}). {hints.get(code, '')}".rstrip(),
+        code=f"upstream_{_KEY_LIKE.sub('***', code)}",
+        retryable=class_of_error(event.error.type, event.error.code) is ErrorClass.RETRY,
+        said=_fit_for_the_log(event.error.message),
+    )
 
 
 class _Told(msgspec.Struct):
@@ -154,7 +240,11 @@ def _message_in(body: bytes) -> str:
         return ""
     if told is None:
         return ""
-    return _KEY_LIKE.sub("***", "".join(char for char in told.message if char.isprintable()))[:300]
+    return _fit_for_the_log(told.message)
+
+
+def _fit_for_the_log(text: str) -> str:
+    return _KEY_LIKE.sub("***", "".join(char for char in text if char.isprintable()))[:300]
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -5,9 +5,12 @@ import stat
 from pathlib import Path
 
 import pytest
+import trio
 
 from server.cli.entry import main
 from server.settings import TABLE
+from server.simulator.settings import SimulatorSettings
+from tests.simulator.driver import simulator
 
 Capture = pytest.CaptureFixture[str]
 SECRET = "correct-horse-battery-staple"
@@ -57,7 +60,7 @@ def test_what_would_be_used_is_told_without_secrets(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert main(["check"]) == 0
+    assert main(["check", "--offline"]) == 0
     shown = capsys.readouterr()
     assert said in shown.out
     assert SECRET not in shown.out + shown.err
@@ -107,3 +110,88 @@ def test_the_list_of_settings_has_every_one_and_no_value(monkeypatch: pytest.Mon
         assert f"{setting.name}  (" in out
     assert "int, 0 to 65535, default: 8000" in out
     assert SECRET not in out
+
+
+# What it finds elsewhere
+
+
+async def checked(monkeypatch: pytest.MonkeyPatch, capsys: Capture, **environment: str) -> tuple[int, str]:
+    """The exit code and what was printed, with these settings."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code = await trio.to_thread.run_sync(main, ["check"])
+    shown = capsys.readouterr()
+    assert SECRET not in shown.out + shown.err
+    return code, shown.out
+
+
+def azure_at(port: int, **changes: str) -> dict[str, str]:
+    return {
+        "AZURE_OPENAI_ENDPOINT": f"http://127.0.0.1:{port}",
+        "AZURE_OPENAI_API_KEY": SECRET,
+        "AZURE_OPENAI_DEPLOYMENT": "gpt-realtime",
+        **changes,
+    }
+
+
+async def test_a_service_that_greets_is_fine(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    async with simulator(SimulatorSettings(service="azure", api_key=SECRET)) as running:
+        code, out = await checked(monkeypatch, capsys, **azure_at(running.addresses[0][1]))
+    assert code == 0
+    assert "ok       deployment azure: answers, as gpt-realtime" in out
+
+
+@pytest.mark.parametrize(
+    ("service", "changes", "said"),
+    [
+        ("azure", {"AZURE_OPENAI_API_KEY": "sk-wrong-key-000000000"}, "HTTP 401. Look at AZURE_OPENAI_API_KEY."),
+        ("azure", {"AZURE_OPENAI_DEPLOYMENT": "gone"}, "Look at AZURE_OPENAI_DEPLOYMENT and AZURE_OPENAI_ENDPOINT."),
+        ("openai", {"OPENAI_API_KEY": "sk-wrong-key-000000000"}, "(invalid_api_key). Look at OPENAI_API_KEY."),
+        ("openai", {"LIVEAVATAR_MODEL": "gone"}, "Look at LIVEAVATAR_MODEL."),
+    ],
+)
+async def test_a_service_that_refuses_is_a_problem_with_the_setting_to_look_at(
+    service: str, changes: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    settings = SimulatorSettings(service=service, api_key=SECRET, models=("gpt-realtime",))  # type: ignore[arg-type]
+    async with simulator(settings) as running:
+        port = running.addresses[0][1]
+        openai = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": SECRET}
+        code, out = await checked(monkeypatch, capsys, **((azure_at(port) if service == "azure" else openai) | changes))
+    assert code == 1
+    (problem,) = [line for line in out.splitlines() if line.startswith("PROBLEM")]
+    assert said in problem
+    assert out.endswith("1 problem found.\n")
+
+
+async def test_a_service_that_is_not_there_is_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    async with simulator() as running:
+        port = running.addresses[0][1]
+    code, out = await checked(monkeypatch, capsys, **azure_at(port))
+    assert code == 1
+    assert "cannot be reached" in out
+
+
+async def test_each_listed_deployment_is_tried(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    async with simulator(SimulatorSettings(service="azure", api_key=SECRET, models=("rt",))) as running:
+        endpoint = f"http://127.0.0.1:{running.addresses[0][1]}"
+        (place / "deployments.toml").write_text(
+            f"""
+            [[deployment]]
+            name = "one"
+            endpoint = "{endpoint}"
+            deployment = "rt"
+            api_key_variable = "FIRST_KEY"
+            [[deployment]]
+            name = "two"
+            endpoint = "{endpoint}"
+            deployment = "gone"
+            priority = 2
+            api_key_variable = "FIRST_KEY"
+            """
+        )
+        code, out = await checked(monkeypatch, capsys, LIVEAVATAR_DEPLOYMENTS="deployments.toml", FIRST_KEY=SECRET)
+    assert code == 1
+    assert "upstream: the deployments of deployments.toml: one (priority 1), two (priority 2)" in out
+    assert "ok       deployment one: answers, as rt" in out
+    assert "Look at deployment of two in deployments.toml and endpoint of two in deployments.toml." in out

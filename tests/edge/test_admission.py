@@ -41,7 +41,16 @@ async def refused_with(home: House, **kwargs: Any) -> int:
 # With a key
 
 
-@pytest.mark.parametrize("path", ["/v1/realtime", "/openai/v1/realtime", "/v1/realtime?model=gpt-realtime"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/realtime",
+        "/openai/v1/realtime",
+        "/v1/realtime?model=gpt-realtime",
+        "/openai/realtime?api-version=2025-04-01-preview&deployment=gpt-realtime",
+        "/realtime",
+    ],
+)
 @pytest.mark.parametrize(
     ("headers", "subprotocols"),
     [
@@ -73,6 +82,7 @@ async def test_a_key_in_the_url_is_none(autojump_clock: trio.testing.MockClock) 
     async with house(converse(), key=KEY) as home:
         for name in ("api-key", "api_key", "token", "key"):
             assert await refused_with(home, path=f"/v1/realtime?{name}={KEY}") == 401
+            assert await refused_with(home, path=f"/openai/realtime?{name}={KEY}") == 401
 
 
 async def test_a_page_with_a_wrong_key_is_told_in_the_services_manner(autojump_clock: trio.testing.MockClock) -> None:
@@ -157,7 +167,7 @@ async def test_nothing_is_done_before_the_key_was_seen(autojump_clock: trio.test
         {"Origin": "http://localhost.evil.example"},
     ],
 )
-@pytest.mark.parametrize("path", ["/ws", "/v1/realtime"])
+@pytest.mark.parametrize("path", ["/ws", "/v1/realtime", "/realtime"])
 async def test_without_a_key_only_this_machine_may_come(
     autojump_clock: trio.testing.MockClock, path: str, headers: Headers
 ) -> None:
@@ -189,7 +199,7 @@ async def test_with_a_key_a_proxy_is_no_obstacle(autojump_clock: trio.testing.Mo
         (b'{"type":"response.create"}', "invalid_value", 4000),
         (b'{"kb_id":7}', "invalid_type", 4000),
         (b'{"token":["x"]}', "invalid_type", 4000),
-        (b'{"dialect":"beta"}', "unsupported_dialect", 4000),
+        (b'{"dialect":"gamma"}', "unsupported_dialect", 4000),
         (b'{"kb_id":"nowhere"}', "unknown_knowledge_base", 4404),
         (b'{"a":' * 3000 + b"1" + b"}" * 3000, "invalid_json", 4000),
     ],
@@ -264,7 +274,9 @@ async def test_a_session_that_cannot_be_resumed_is_refused(autojump_clock: trio.
 # Paths and what they say
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/realtime/", "/ws/", "/WS", "/openai/deployments", "/v2/realtime"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/realtime/", "/ws/", "/WS", "/openai/deployments", "/v2/realtime", "/realtime/"]
+)
 async def test_an_unknown_path_is_404(autojump_clock: trio.testing.MockClock, path: str) -> None:
     async with house(converse()) as home:
         assert await refused_with(home, path=path) == 404
@@ -273,8 +285,7 @@ async def test_an_unknown_path_is_404(autojump_clock: trio.testing.MockClock, pa
 @pytest.mark.parametrize(
     ("path", "headers", "subprotocols", "code"),
     [
-        ("/v1/realtime", {"OpenAI-Beta": "realtime=v1"}, (), "beta_api_shape_disabled"),
-        ("/v1/realtime", {}, ("realtime", "openai-beta.realtime-v1"), "beta_api_shape_disabled"),
+        ("/realtime?extensions=avatars", {}, (), "unknown_extension"),
         ("/v1/realtime?extensions=avatars", {}, (), "unknown_extension"),
         ("/ws?extensions=avatars", {}, (), "unknown_extension"),
     ],

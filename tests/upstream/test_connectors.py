@@ -1,5 +1,7 @@
 """Where each service is, what it is shown, and how its refusals read; against a server by hand on a loopback port."""
 
+import dataclasses
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,11 +11,13 @@ import trio
 from server.secret import Secret
 from server.upstream.base import UpstreamLost, UpstreamRefused, UpstreamUnreachable
 from server.upstream.connectors import (
+    SettingNames,
     WebSocketConnector,
     azure_connector,
     embedded_connector,
     openai_connector,
 )
+from server.upstream.credentials import KeyCredential, TokenCredential
 from server.upstream.websocket import ConnectionBounds
 from tests.simulator.driver import simulator
 from tests.transport.peers import TEXT, close_frame, frame
@@ -27,13 +31,18 @@ BOUNDS = ConnectionBounds(
     close_timeout_s=1,
 )
 KEY = "sk-canary-0123456789"
+AZURE_KEY = KeyCredential(Secret(KEY), name="api-key")
+OPENAI_KEY = KeyCredential(Secret(KEY), name="Authorization", prefix="Bearer ")
+AZURE_NAMES = SettingNames(
+    endpoint="AZURE_OPENAI_ENDPOINT", deployment="AZURE_OPENAI_DEPLOYMENT", credential="AZURE_OPENAI_API_KEY"
+)
+OPENAI_NAMES = SettingNames(endpoint="OPENAI_BASE_URL", deployment="LIVEAVATAR_MODEL", credential="OPENAI_API_KEY")
 
 
 def test_azure() -> None:
-    connector = azure_connector("https://name.openai.azure.com/", "my deployment", Secret(KEY), BOUNDS)
+    connector = azure_connector("https://name.openai.azure.com/", "my deployment", AZURE_KEY, BOUNDS, AZURE_NAMES)
     assert connector.url == "wss://name.openai.azure.com/openai/v1/realtime?model=my%20deployment"
     assert connector.name == "Azure OpenAI at name.openai.azure.com"
-    assert connector.key_header == ("api-key", "")
     assert "api-version" not in connector.url
 
 
@@ -47,15 +56,14 @@ def test_azure() -> None:
     ],
 )
 def test_openai(base_url: str, url: str) -> None:
-    connector = openai_connector(base_url, "gpt-realtime", Secret(KEY), BOUNDS)
+    connector = openai_connector(base_url, "gpt-realtime", OPENAI_KEY, BOUNDS, OPENAI_NAMES)
     assert connector.url == url
-    assert connector.key_header == ("Authorization", "Bearer ")
 
 
 def test_a_connector_does_not_show_its_key() -> None:
     for connector in (
-        azure_connector("https://a.example", "d", Secret(KEY), BOUNDS),
-        openai_connector("https://a.example/v1", "m", Secret(KEY), BOUNDS),
+        azure_connector("https://a.example", "d", AZURE_KEY, BOUNDS, AZURE_NAMES),
+        openai_connector("https://a.example/v1", "m", OPENAI_KEY, BOUNDS, OPENAI_NAMES),
     ):
         assert KEY not in repr(connector)
         assert KEY not in connector.name
@@ -107,7 +115,7 @@ def says(answer: bytes) -> Answers:
 
 
 def connector_to(port: int) -> WebSocketConnector:
-    return openai_connector(f"http://127.0.0.1:{port}/v1", "gpt-realtime", Secret(KEY), BOUNDS)
+    return openai_connector(f"http://127.0.0.1:{port}/v1", "gpt-realtime", OPENAI_KEY, BOUNDS, OPENAI_NAMES)
 
 
 async def refusal(answer: bytes) -> UpstreamRefused:
@@ -126,7 +134,10 @@ async def refusal(answer: bytes) -> UpstreamRefused:
         (403, False, "permissions"),
         (404, False, "LIVEAVATAR_MODEL"),
         (408, True, ""),
-        (429, True, ""),
+        (429, True, "quota"),
+        (410, False, ""),
+        (418, False, ""),
+        (599, True, ""),
         (500, True, ""),
         (503, True, ""),
         (302, False, ""),
@@ -181,7 +192,7 @@ async def test_the_key_travels_in_its_header() -> None:
     async with answering(says(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n")) as (port, heads):
         with pytest.raises(UpstreamRefused):
             await connector_to(port).connect()
-        azure = azure_connector(f"http://127.0.0.1:{port}", "d", Secret(KEY), BOUNDS)
+        azure = azure_connector(f"http://127.0.0.1:{port}", "d", AZURE_KEY, BOUNDS, AZURE_NAMES)
         with pytest.raises(UpstreamRefused):
             await azure.connect()
     assert f"Authorization: Bearer {KEY}\r\n".encode() in heads[0]
@@ -251,3 +262,122 @@ async def test_losses(bytes_: bytes, code: int | None, text: str) -> None:
             connection.send(b"{}")  # never raises
             await connection.aclose()
         nursery.cancel_scope.cancel()
+
+
+# Who lets everybody in and says no afterwards
+
+
+def error_event(error_type: str, code: str | None, message: str) -> bytes:
+    error = {"type": error_type, "code": code, "message": message}
+    return frame(TEXT, json.dumps({"type": "error", "event_id": "event_1", "error": error}).encode(), mask=None)
+
+
+GREETING = frame(TEXT, b'{"type":"session.created","event_id":"event_1","session":{}}', mask=None)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "retryable", "hint"),
+    [
+        (
+            error_event("invalid_request_error", "invalid_api_key", f"Wrong key {KEY}.")
+            + close_frame(3000, b"invalid_request_error.invalid_api_key", mask=None),
+            "upstream_invalid_api_key",
+            False,
+            "Look at OPENAI_API_KEY.",
+        ),
+        (
+            error_event("invalid_request_error", "model_not_found", "No such model."),
+            "upstream_model_not_found",
+            False,
+            "Look at LIVEAVATAR_MODEL.",
+        ),
+        (
+            error_event("invalid_request_error", "insufficient_quota", "Pay."),
+            "upstream_insufficient_quota",
+            False,
+            "billing",
+        ),
+        (error_event("rate_limit_error", "rate_limit_exceeded", "Slowly."), "upstream_rate_limit_exceeded", True, ""),
+        (error_event("server_error", None, "Sorry."), "upstream_server_error", True, ""),
+        (close_frame(3000, mask=None), "upstream_lost", False, "3000"),
+        (close_frame(1013, mask=None), "upstream_lost", True, "1013"),
+        (b"", "upstream_lost", True, "was lost"),
+    ],
+)
+async def test_a_refusal_in_place_of_the_greeting(said: bytes, code: str, retryable: bool, hint: str) -> None:
+    async def refuses(stream: trio.SocketStream, head: bytes) -> None:
+        await stream.send_all(_accept(head) + said)
+
+    async with answering(refuses) as (port, _):
+        with trio.fail_after(5), pytest.raises(UpstreamRefused) as refused:
+            await connector_to(port).connect()
+    assert (refused.value.code, refused.value.retryable) == (code, retryable)
+    assert hint in refused.value.message
+    assert KEY not in refused.value.message + refused.value.said
+
+
+async def test_a_greeting_that_never_comes_is_not_waited_for() -> None:
+    async def is_silent(stream: trio.SocketStream, head: bytes) -> None:
+        await stream.send_all(_accept(head))
+        await stream.receive_some()
+
+    bounds = dataclasses.replace(BOUNDS, attempt_timeout_s=0.1)
+    async with answering(is_silent) as (port, _):
+        connector = dataclasses.replace(connector_to(port), bounds=bounds)
+        with trio.fail_after(5), pytest.raises(UpstreamUnreachable) as late:
+            await connector.connect()
+    assert late.value.code == "upstream_timeout"
+    assert late.value.retryable
+
+
+async def test_the_greeting_is_received_like_any_other_frame() -> None:
+    async def greets(stream: trio.SocketStream, head: bytes) -> None:
+        await stream.send_all(_accept(head) + GREETING + frame(TEXT, b"{}", mask=None))
+        await stream.receive_some()
+
+    async with answering(greets) as (port, _), trio.open_nursery() as nursery:
+        connection = await connector_to(port).connect()
+        nursery.start_soon(connection.run)
+        with trio.fail_after(5):
+            assert b"session.created" in await connection.receive()
+            assert await connection.receive() == b"{}"
+            await connection.aclose()
+        nursery.cancel_scope.cancel()
+
+
+# Credentials
+
+
+class Renewed:
+    """An identity that gets another token each time."""
+
+    def __init__(self, fault: UpstreamRefused | None = None) -> None:
+        self.count = 0
+        self._fault = fault
+
+    async def token(self) -> Secret:
+        await trio.lowlevel.checkpoint()
+        self.count += 1
+        if self._fault is not None:
+            raise self._fault
+        return Secret(f"token-{self.count}")
+
+
+async def test_every_connection_gets_a_token_of_its_own() -> None:
+    async with answering(says(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n")) as (port, heads):
+        azure = azure_connector(f"http://127.0.0.1:{port}", "d", TokenCredential(Renewed()), BOUNDS, AZURE_NAMES)
+        for _ in range(2):
+            with pytest.raises(UpstreamRefused):
+                await azure.connect()
+    assert [b"Authorization: Bearer token-%d\r\n" % number in head for number, head in enumerate(heads, 1)] == [
+        True
+    ] * 2
+
+
+async def test_without_a_token_nobody_is_asked() -> None:
+    fault = UpstreamRefused("There is no identity here.", code="upstream_identity")
+    async with answering(says(b"")) as (port, heads):
+        azure = azure_connector(f"http://127.0.0.1:{port}", "d", TokenCredential(Renewed(fault)), BOUNDS, AZURE_NAMES)
+        with pytest.raises(UpstreamRefused, match="no identity"):
+            await azure.connect()
+    assert heads == []

@@ -57,10 +57,40 @@ def test_a_browser_sets_its_sound_and_its_turns_and_nothing_else(wanted: Any, ad
     assert browser().admit_update(wanted) == admitted
 
 
-def test_an_api_key_may_set_everything_but_the_servers_tools() -> None:
-    wanted = {**copy.deepcopy(SESSION), "tools": [CLIENT_TOOL, {**SERVER_TOOL, "description": "Mine!"}], "new": 1}
+def test_an_api_key_may_set_everything_but_the_model_and_the_servers_tools() -> None:
+    session = {key: value for key, value in copy.deepcopy(SESSION).items() if key != "model"}
+    wanted = {**session, "tools": [CLIENT_TOOL, {**SERVER_TOOL, "description": "Mine!"}], "new": 1}
     admitted = Configuration(BASE, [SERVER_TOOL]).admit_update(wanted)
     assert admitted == {**wanted, "tools": [SERVER_TOOL, CLIENT_TOOL]}
+
+
+def test_nobody_sets_the_model() -> None:
+    configuration = Configuration(BASE, [SERVER_TOOL])
+    update = {"type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Be brief."}
+    assert configuration.admit_update(update) == {"type": "realtime", "instructions": "Be brief."}
+
+
+TRANSCRIBED = {**BASE, "audio": {"input": {"transcription": {"model": "whisper-east", "language": "de"}}}}
+
+
+def test_a_service_that_calls_the_transcription_otherwise_is_asked_for_it_by_its_name() -> None:
+    configuration = Configuration(TRANSCRIBED, [])
+    opening = configuration.opening_session("whisper-west")
+    assert opening["audio"]["input"]["transcription"] == {"model": "whisper-west", "language": "de"}
+    assert configuration.opening_session()["audio"]["input"]["transcription"]["model"] == "whisper-east"
+
+
+@pytest.mark.parametrize("chosen", [{"model": "gpt-4o-transcribe"}, None])
+def test_a_transcription_that_the_client_chose_is_left_alone(chosen: Any) -> None:
+    configuration = Configuration(TRANSCRIBED, [])
+    configuration.asked("e", {"audio": {"input": {"transcription": chosen}}})
+    configuration.confirmed()
+    told = configuration.opening_session("whisper-west")["audio"]["input"]["transcription"]
+    assert (told or {}).get("model") == (chosen or {}).get("model")
+
+
+def test_where_nothing_is_transcribed_nothing_is_asked_for() -> None:
+    assert Configuration(BASE, []).opening_session("whisper-west") == {**BASE, "tools": []}
 
 
 def test_a_client_that_clears_its_tools_does_not_clear_ours() -> None:

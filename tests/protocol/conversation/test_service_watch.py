@@ -8,6 +8,7 @@ from protocol.conversation.actions import SetDeadline
 from protocol.conversation.limits import Limits
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.service_watch import RESPONSE_DEADLINE, STALL_DEADLINE, ServiceWatch, Verdict
+from protocol.realtime.error_classes import ErrorClass
 from protocol.realtime.response import ErrorInfo, Response, StatusDetails
 
 LIMITS = Limits(response_s=10, stall_s=30, failures=3)
@@ -171,27 +172,34 @@ def test_another_connection_may_be_silent_for_as_long() -> None:
 @pytest.mark.parametrize(
     ("course", "verdicts"),
     [
-        ("fff", [False, False, True]),
-        ("ffcff", [False] * 5),
-        ("ffcfff", [False] * 5 + [True]),
-        ("ffxff", [False] * 5),  # cancelled is a good end, too
-        ("ffiff", [False, False, False, True, False]),  # a response that is refused for another reason counts as none
-        ("fef", [False, False, True]),  # an error outside a response counts as well
-        ("fof", [False, False, False]),
-        ("ffffff", [False, False, True] * 2),
+        ("fff", "rrx"),
+        ("ffcff", "rrbrr"),
+        ("ffcfff", "rrbrrx"),
+        ("ffxff", "rrbrr"),  # cancelled is a good end, too
+        ("ffiff", "rrbxr"),  # a response that is refused for another reason counts as none
+        ("fef", "rrx"),  # an error outside a response counts as well
+        ("flf", "rrx"),  # and so does a limit
+        ("fof", "rbr"),
+        ("ffffff", "rrxrrx"),
+        ("qf", "xr"),
+        ("k", "F"),
     ],
 )
-def test_failures_in_a_row_are_counted(course: str, verdicts: list[bool]) -> None:
+def test_failures_in_a_row_are_counted(course: str, verdicts: str) -> None:
     watch = Watched().watch
     steps = {
         "f": lambda: watch.ended(ended("failed")),
         "c": lambda: watch.ended(ended("completed", None)),
         "x": lambda: watch.ended(ended("cancelled", None)),
         "i": lambda: watch.ended(ended("failed", "invalid_request_error")),
-        "e": lambda: watch.erred("server_error"),
-        "o": lambda: watch.erred("invalid_request_error"),
+        "e": lambda: watch.erred("server_error", None),
+        "l": lambda: watch.erred("rate_limit_error", None),
+        "o": lambda: watch.erred("invalid_request_error", None),
+        "q": lambda: watch.erred("invalid_request_error", "insufficient_quota"),
+        "k": lambda: watch.erred(None, "invalid_api_key"),
     }
-    assert [steps[step]() for step in course] == verdicts
+    letters = {ErrorClass.BENIGN: "b", ErrorClass.RETRY: "r", ErrorClass.RECYCLE: "x", ErrorClass.FATAL: "F"}
+    assert "".join(letters[steps[step]()] for step in course) == verdicts
 
 
 def test_failures_of_another_connection_do_not_count() -> None:
@@ -199,10 +207,10 @@ def test_failures_of_another_connection_do_not_count() -> None:
     for _ in range(2):
         watched.watch.ended(ended("failed"))
     watched.replaced()
-    assert not watched.watch.ended(ended("failed"))
+    assert watched.watch.ended(ended("failed")) is ErrorClass.RETRY
 
 
 def test_a_failure_without_details_is_not_the_services() -> None:
     watch = Watched().watch
     for response in [ended("failed", None), Response(id="r", status="failed")] * 3:
-        assert not watch.ended(response)
+        assert watch.ended(response) is ErrorClass.BENIGN

@@ -1,4 +1,4 @@
-"""The composition root: the only file that names concrete classes and puts them together. Decides nothing else."""
+"""A whole server, put together and run: from its settings to its last connection."""
 
 import importlib.metadata
 import os
@@ -16,6 +16,8 @@ from protocol.avatar.events import ProfileView
 from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, OperatorFault
+from server.app.cloud import open_cloud
+from server.app.upstream import open_deployments, transcription_model
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
@@ -29,16 +31,10 @@ from server.lifecycle import Lifecycle
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
 from server.settings import Settings
-from server.simulator.service import serve as serve_simulator
-from server.simulator.settings import SimulatorSettings
 from server.telemetry.health import Health
 from server.tools.registry import ToolRegistry
 from server.tools.search import search_tool
-from server.upstream.base import Connector
-from server.upstream.connectors import azure_connector, embedded_connector, openai_connector
-from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
-from server.upstream.websocket import ConnectionBounds
 from server.web.app import Denial, Deny, make_app
 
 _log = structlog.get_logger("liveavatar.app")
@@ -82,6 +78,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
     lifecycle = Lifecycle()
     async with (
         _listening(settings) as listeners,
+        open_cloud(settings) as cloud,
         _knowledge(settings.data_dir) as catalog,
         trio.open_nursery() as services,
     ):
@@ -90,34 +87,30 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
             _log.warning(
                 "there is no default knowledge base", setting="LIVEAVATAR_DEFAULT_KB", kb_id=settings.default_kb
             )
-        connector = await _connector(settings, services)
-        service = deployment(
-            connector,
-            failures=settings.breaker_failures,
-            cool_down_s=settings.breaker_cool_down,
-            max_cool_down_s=settings.breaker_max_cool_down,
-        )
+        cloud.start(services)
+        deployments = await open_deployments(settings, cloud, services)
         # Given up before the tool is: a cancel from outside would tell the breaker nothing.
         search_s = min(settings.search_timeout, _SEARCH_SHARE * settings.tool_timeout)
         guarded = GuardedCatalog(catalog, deadline_s=search_s)
+        upstream = UpstreamLink(*deployments, attempts=1, timeout_s=settings.connect_timeout).name
         async with trio.open_nursery() as sessions:
             registry = SessionRegistry(
                 sessions,
                 furnish=partial(_furnish, settings, guarded),
                 link=lambda: UpstreamLink(
-                    service, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
+                    *deployments, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
                 ),
                 max_sessions=settings.max_sessions,
                 tools_at_once=settings.tools_at_once,
                 limits=_limits(settings),
-                transcription_model=settings.transcription_model,
+                transcription_model=transcription_model(settings),
                 visemes=settings.chosen_upstream == "embedded",
             )
             policy = AccessPolicy(settings.api_key)
             health = Health(
                 lifecycle,
-                _facts(settings, connector, registry, profiles),
-                lambda: (service.breaker, *guarded.breakers),
+                _facts(settings, upstream, registry, profiles),
+                lambda: (*(one.breaker for one in deployments), *guarded.breakers),
             )
             admission = Admission(policy, registry, _client_bounds(settings))
             door = Door(
@@ -137,7 +130,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 await connections.start(door.serve, listeners)
                 services.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
                 lifecycle.ready()
-                serving = Serving(_url(listeners), connector.name, tuple(profile.kb_id for profile in profiles))
+                serving = Serving(_url(listeners), upstream, tuple(profile.kb_id for profile in profiles))
                 _log.info("serving", url=serving.url, upstream=serving.upstream, knowledge_bases=len(profiles))
                 task_status.started(serving)
                 await lifecycle.wait_draining()
@@ -191,32 +184,6 @@ async def _knowledge(data_dir: Path) -> AsyncIterator[SqliteCatalog]:
         yield SqliteCatalog(index)
     finally:
         index.close()
-
-
-async def _connector(settings: Settings, services: trio.Nursery) -> Connector:
-    bounds = ConnectionBounds(
-        # A try that is swallowed without an answer must leave time for another.
-        attempt_timeout_s=settings.connect_timeout / 2,
-        send_timeout_s=settings.send_timeout,
-        ping_interval_s=settings.ping_interval,
-        pong_timeout_s=settings.pong_timeout,
-        audio_backlog_ms=settings.upstream_audio_backlog * 1000,
-        close_timeout_s=settings.close_timeout,
-    )
-    match settings.chosen_upstream:
-        case "azure":
-            if settings.azure_endpoint is None or settings.azure_deployment is None or settings.azure_api_key is None:
-                raise OperatorFault("The settings of the Azure upstream are not complete.", code="settings")
-            return azure_connector(settings.azure_endpoint, settings.azure_deployment, settings.azure_api_key, bounds)
-        case "openai":
-            if settings.openai_api_key is None:
-                raise OperatorFault("OPENAI_API_KEY is not set.", code="settings")
-            return openai_connector(settings.openai_base_url, settings.model, settings.openai_api_key, bounds)
-        case "embedded":
-            simulator = SimulatorSettings(max_connections=settings.max_sessions + 1)
-            running = await services.start(serve_simulator, simulator)
-            _log.info("no Realtime service is set up: the embedded simulator answers", address=running.base_url)
-            return embedded_connector(running.addresses[0][1], settings.model, bounds)
 
 
 async def _furnish(settings: Settings, catalog: KnowledgeCatalog, kb_id: str | None) -> Furnishing:
@@ -276,14 +243,14 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _facts(
-    settings: Settings, connector: Connector, registry: SessionRegistry, profiles: list[Profile]
+    settings: Settings, upstream: str, registry: SessionRegistry, profiles: list[Profile]
 ) -> Callable[[], dict[str, Any]]:
     version = importlib.metadata.version("rag-liveavatar")
 
     def facts() -> dict[str, Any]:
         return {
             "version": version,
-            "upstream": connector.name,
+            "upstream": upstream,
             "sessions": len(registry),
             "max_sessions": settings.max_sessions,
             "knowledge_bases": [{"kb_id": profile.kb_id, "title": profile.title} for profile in profiles],

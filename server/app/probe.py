@@ -1,0 +1,85 @@
+"""Tries what the settings name beyond this machine, once each, and says what came of it. Changes nothing there."""
+
+from collections.abc import Callable
+
+import trio
+
+from protocol.errors import LiveAvatarError, OperatorFault, UpstreamFault
+from protocol.realtime.codec import InvalidEvent, decode_server, read_head
+from protocol.realtime.server_events import Error, SessionCreated
+from server.app.cloud import Cloud, open_cloud, secrets_by_reference
+from server.app.upstream import listed_connector
+from server.deployments import DeploymentSpec
+from server.settings import Settings
+from server.upstream.base import UpstreamConnection
+
+Tell = Callable[[str, str], None]
+
+# Seconds for a service's first word, after it let us in: it makes a session meanwhile.
+_GREETING_S = 10.0
+
+
+async def probe(settings: Settings, tell: Tell) -> int:
+    """Looks secrets up, and opens a connection to every deployment; the number of problems.
+
+    Args:
+        tell: is told ``ok`` or ``PROBLEM``, and a sentence that names the setting to look at.
+    """
+    try:
+        async with open_cloud(settings) as cloud:
+            for name, secret in secrets_by_reference(settings).items():
+                tell("ok", f"{name}: looked up at {secret.reference}")
+            return await _deployments(settings, cloud, tell)
+    except OperatorFault as fault:
+        for line in fault.message.splitlines():
+            tell("PROBLEM", line)
+        return len(fault.message.splitlines())
+
+
+async def _deployments(settings: Settings, cloud: Cloud, tell: Tell) -> int:
+    problems = 0
+
+    async def one(spec: DeploymentSpec) -> None:
+        nonlocal problems
+        where = f"deployment {spec.name}"
+        try:
+            tell("ok", f"{where}: {await _greeting(settings, cloud, spec)}")
+        except LiveAvatarError as fault:
+            problems += 1
+            tell("PROBLEM", f"{where}: {fault.message}")
+
+    async with trio.open_nursery() as services:
+        cloud.start(services)
+        async with trio.open_nursery() as nursery:
+            for spec in settings.deployments:
+                nursery.start_soon(one, spec)
+        services.cancel_scope.cancel()
+    return problems
+
+
+async def _greeting(settings: Settings, cloud: Cloud, spec: DeploymentSpec) -> str:
+    connection = await listed_connector(settings, spec, cloud).connect()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        try:
+            return await _first_word(connection)
+        finally:
+            await connection.aclose()  # noqa: ASYNC102 - shields itself, within its own deadline
+            nursery.cancel_scope.cancel()
+
+
+async def _first_word(connection: UpstreamConnection) -> str:
+    with trio.move_on_after(_GREETING_S):
+        frame = await connection.receive()
+        try:
+            event = decode_server(frame, read_head(frame))
+        except InvalidEvent:
+            raise UpstreamFault("It speaks, but not the Realtime protocol.", code="upstream_protocol") from None
+        match event:
+            case SessionCreated():
+                return f"answers, as {event.session.model}"
+            case Error():
+                code = event.error.code or event.error.type
+                raise UpstreamFault(f"It refused the session ({code}).", code="upstream_refused")
+        raise UpstreamFault("It does not greet as a Realtime service does.", code="upstream_protocol")
+    raise UpstreamFault(f"It let us in and said nothing within {_GREETING_S:g} seconds.", code="upstream_timeout")

@@ -1,0 +1,161 @@
+"""The deployments of the Realtime service that an operator lists in a TOML file. It checks them and opens nothing."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from server.azure.references import is_reference, read_secret
+from server.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSpec:
+    """One place that serves sessions.
+
+    Attributes:
+        name: what it is called in logs, health and records.
+        endpoint: the Azure resource, or the base URL of an OpenAI API.
+        deployment: what is asked for: the Azure deployment, or the model.
+        region: where it is, for people and records.
+        priority: 1 is asked first; the next only when none of those can be had.
+        weight: of several with one priority, how often this one is asked first, in proportion.
+        transcription_model: transcribes the user's speech; None is the server's own setting.
+        key: None where the server's identity is shown instead (Azure).
+        key_name, deployment_name, endpoint_name: the settings to look at.
+    """
+
+    name: str
+    service: Literal["azure", "openai"]
+    endpoint: str
+    deployment: str
+    region: str = ""
+    priority: int = 1
+    weight: float = 1.0
+    transcription_model: str | None = None
+    key: Secret | None = None
+    key_name: str
+    deployment_name: str
+    endpoint_name: str
+
+
+class _Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A ``[[deployment]]`` of the file."""
+
+    name: str
+    service: Literal["azure", "openai"] = "azure"
+    endpoint: str
+    deployment: str
+    region: str = ""
+    priority: int = 1
+    weight: float = 1.0
+    transcription_model: str | None = None
+    api_key: str | None = None
+    api_key_variable: str | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    deployment: list[_Row]
+
+
+def variables_named(path: Path) -> frozenset[str]:
+    """The environment variables that the file takes keys from; none if it cannot be read, which reading it tells."""
+    try:
+        rows = _read(path)
+    except ValueError:
+        return frozenset()
+    return frozenset(row.api_key_variable for row in rows if row.api_key_variable)
+
+
+def read_deployments(path: Path, values: Mapping[str, str], problems: list[str]) -> tuple[DeploymentSpec, ...]:
+    """The deployments of the file, in its order.
+
+    Args:
+        values: the environment variables, with those of the ``.env`` file.
+        problems: gets a sentence for everything that cannot work, with the place in the file.
+    """
+    try:
+        rows = _read(path)
+    except ValueError as error:
+        problems.append(f"LIVEAVATAR_DEPLOYMENTS={path}: {error}")
+        return ()
+    specs = []
+    names: set[str] = set()
+    for number, row in enumerate(rows, start=1):
+        found: list[str] = []
+        key = _key(row, values, found)
+        if not row.name.strip() or row.name in names:
+            found.append("its name is empty, or another one's.")
+        names.add(row.name)
+        if not row.endpoint or not row.deployment:
+            found.append("endpoint or deployment is empty.")
+        if row.priority < 1:
+            found.append(f"priority must be at least 1, not {row.priority}.")
+        if not (math.isfinite(row.weight) and row.weight > 0):
+            found.append(f"weight must be above 0, not {row.weight:g}.")
+        where = f"{path}, deployment {row.name or number}"
+        problems += [f"{where}: {text}" for text in found]
+        specs.append(
+            DeploymentSpec(
+                name=row.name,
+                service=row.service,
+                endpoint=row.endpoint,
+                deployment=row.deployment,
+                region=row.region,
+                priority=row.priority,
+                weight=row.weight,
+                transcription_model=row.transcription_model,
+                key=key,
+                key_name=row.api_key_variable or f"api_key of deployment {row.name} in {path.name}",
+                deployment_name=f"deployment of {row.name} in {path.name}",
+                endpoint_name=f"endpoint of {row.name} in {path.name}",
+            )
+        )
+    if not specs:
+        problems.append(f"LIVEAVATAR_DEPLOYMENTS={path}: it lists no [[deployment]].")
+    return tuple(specs)
+
+
+def _read(path: Path) -> list[_Row]:
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), _File).deployment
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"is not TOML: {error}.") from None
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{error}.") from None
+
+
+def _key(row: _Row, values: Mapping[str, str], found: list[str]) -> Secret | None:
+    if row.api_key is not None and row.api_key_variable is not None:
+        found.append("set api_key or api_key_variable, not both.")
+    if row.api_key is not None:
+        if not is_reference(row.api_key):
+            found.append(
+                "api_key holds a key. Keys do not belong in this file: name a variable in api_key_variable, or write a "
+                "Key Vault reference."
+            )
+            return None
+        return _secret(row.api_key, found)
+    if row.api_key_variable is None:
+        if row.service == "openai":
+            found.append("OpenAI needs a key: name a variable in api_key_variable.")
+        return None
+    value = values.get(row.api_key_variable, "").strip()
+    if not value:
+        found.append(f"the variable {row.api_key_variable} is not set.")
+        return None
+    return _secret(value, found)
+
+
+def _secret(text: str, found: list[str]) -> Secret | None:
+    try:
+        return read_secret(text)
+    except ValueError as error:
+        found.append(f"its key {error}")
+        return None
