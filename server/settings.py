@@ -264,6 +264,60 @@ class Settings:
         unit="s",
         minimum=0.1,
     )
+    search_endpoint: str | None = _setting(
+        "AZURE_SEARCH_ENDPOINT",
+        None,
+        "Azure AI Search service; the knowledge bases are there instead of on this machine.",
+    )
+    search_api_key: Secret | None = _setting(
+        "AZURE_SEARCH_API_KEY", None, "Key of the search service; without one the server's identity is shown."
+    )
+    search_index: str | None = _setting(
+        "AZURE_SEARCH_INDEX", None, "Index with the passages, where LIVEAVATAR_SEARCH_SOURCES names no other."
+    )
+    search_sources: Path | None = _setting(
+        "LIVEAVATAR_SEARCH_SOURCES",
+        None,
+        "TOML file of several knowledge bases in Azure AI Search; without it LIVEAVATAR_DEFAULT_KB is the only one.",
+    )
+    search_fields: str | None = _setting(
+        "LIVEAVATAR_SEARCH_FIELDS", None, "What the index's fields are called, such as key=chunk_id, content=chunk."
+    )
+    search_filter_field: str = _setting(
+        "LIVEAVATAR_SEARCH_FILTER_FIELD",
+        "kb_id",
+        "Field that says which knowledge base a passage is of; none: the whole index is one.",
+    )
+    search_mode: Literal["keyword", "vector", "hybrid"] = _setting(
+        "LIVEAVATAR_SEARCH_MODE", "keyword", "What passages are found by: keyword, vector or hybrid."
+    )
+    search_semantic: str | None = _setting(
+        "LIVEAVATAR_SEARCH_SEMANTIC", None, "Semantic configuration of the index that results are ranked with."
+    )
+    search_analyzer: str | None = _setting(
+        "LIVEAVATAR_SEARCH_ANALYZER", None, "Analyzer of an index that is made, such as de.microsoft; else for English."
+    )
+    search_cache_ttl: float = _setting(
+        "LIVEAVATAR_SEARCH_CACHE_TTL", 60.0, "Answers of Azure AI Search are kept this long.", unit="s", minimum=0
+    )
+    search_connections: int = _setting(
+        "LIVEAVATAR_SEARCH_CONNECTIONS", 20, "Connections to Azure AI Search at once; further searches wait.", minimum=1
+    )
+    embedding_endpoint: str | None = _setting(
+        "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT", None, "Azure OpenAI resource whose model makes vectors of passages."
+    )
+    embedding_api_key: Secret | None = _setting(
+        "LIVEAVATAR_SEARCH_EMBEDDING_API_KEY", None, "Its key; without one the server's identity is shown."
+    )
+    embedding_deployment: str | None = _setting(
+        "LIVEAVATAR_SEARCH_EMBEDDING_DEPLOYMENT", None, "Deployment of the embedding model."
+    )
+    embedding_model: str | None = _setting(
+        "LIVEAVATAR_SEARCH_EMBEDDING_MODEL", None, "The model's own name, where the deployment is called otherwise."
+    )
+    embedding_dimensions: int | None = _setting(
+        "LIVEAVATAR_SEARCH_EMBEDDING_DIMENSIONS", None, "Numbers in a vector of that model.", minimum=1
+    )
     tool_timeout: float = _setting(
         "LIVEAVATAR_TOOL_TIMEOUT",
         10.0,
@@ -402,6 +456,7 @@ class Settings:
                 and (problem := self.problem_with_secret(name, secret.reveal()))
             ):
                 found.append(f"{name} {problem}")
+        found += self._search_problems()
         if self.deployments_file is not None:
             if self.upstream in ("azure", "openai"):
                 found.append(
@@ -430,6 +485,32 @@ class Settings:
         if name in {spec.key_name for spec in self.deployments} and not _SENDABLE.fullmatch(value):
             return "holds a blank, a line break or a character beyond ASCII."
         return None
+
+    def _search_problems(self) -> list[str]:
+        found = []
+        if self.search_endpoint is None:
+            half_set: dict[str, object] = {
+                "AZURE_SEARCH_API_KEY": self.search_api_key,
+                "AZURE_SEARCH_INDEX": self.search_index,
+                "LIVEAVATAR_SEARCH_SOURCES": self.search_sources,
+            }
+            found += [f"{name} without AZURE_SEARCH_ENDPOINT: set it too." for name, value in half_set.items() if value]
+        places = {
+            "AZURE_SEARCH_ENDPOINT": self.search_endpoint,
+            "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT": self.embedding_endpoint,
+        }
+        found += [
+            f"{name} must be an https:// address (http:// on loopback only)."
+            for name, value in places.items()
+            if value and not _is_safe_for_keys(value)
+        ]
+        model = {
+            "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT": self.embedding_endpoint,
+            "LIVEAVATAR_SEARCH_EMBEDDING_DEPLOYMENT": self.embedding_deployment,
+            "LIVEAVATAR_SEARCH_EMBEDDING_DIMENSIONS": self.embedding_dimensions,
+        }
+        missing = [name for name, value in model.items() if not value] if any(model.values()) else []
+        return found + [f"{name} is not set, and an embedding model needs it." for name in missing]
 
     def _upstream_problems(self) -> list[str]:
         needed: dict[str, object] = {}

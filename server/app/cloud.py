@@ -49,9 +49,10 @@ class Cloud:
         """Who the server is to Azure.
 
         Raises:
-            AzureFault: a setting that this kind of identity needs is missing.
+            OperatorFault: a setting that this kind of identity needs is missing.
         """
         if self._identity is None:
+            from server.azure.base import AzureFault
             from server.azure.identity import IdentitySettings, open_identity
 
             settings = self._settings
@@ -63,11 +64,14 @@ class Cloud:
                 federated_token_file=settings.azure_federated_token_file or "",
                 authority_host=settings.azure_authority_host or "",
             )
-            self._identity = open_identity(chosen, self.transport)
+            try:
+                self._identity = open_identity(chosen, self.transport)
+            except AzureFault as fault:
+                raise OperatorFault(fault.message, code=fault.code) from fault
         return self._identity
 
     def tokens(self, scope: str) -> "TokenSource":
-        """Tokens of that identity; they are refreshed ahead of their end as long as the services run."""
+        """Tokens of that identity; they are refreshed ahead of their end. Raises what ``identity`` raises."""
         if scope not in self._tokens:
             from server.azure.tokens import TokenSource
 
@@ -106,6 +110,20 @@ class Cloud:
         for task in self._waiting:
             services.start_soon(task)
         self._waiting.clear()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """``start`` for the length of a block, which raises what it raises and no group."""
+        failure: Exception | None = None
+        async with trio.open_nursery() as services:
+            self.start(services)
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - raised again below, outside of the nursery
+                failure = error
+            services.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     def _run(self, task: Callable[[], Awaitable[None]]) -> None:
         if self._services is None:

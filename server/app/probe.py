@@ -1,6 +1,7 @@
 """Tries what the settings name beyond this machine, once each, and says what came of it. Changes nothing there."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import trio
 
@@ -8,6 +9,7 @@ from protocol.errors import LiveAvatarError, OperatorFault, UpstreamFault
 from protocol.realtime.codec import InvalidEvent, decode_server, read_head
 from protocol.realtime.server_events import Error, SessionCreated
 from server.app.cloud import Cloud, open_cloud, secrets_by_reference
+from server.app.knowledge import Search, open_search
 from server.app.upstream import listed_connector
 from server.deployments import DeploymentSpec
 from server.settings import Settings
@@ -20,7 +22,7 @@ _GREETING_S = 10.0
 
 
 async def probe(settings: Settings, tell: Tell) -> int:
-    """Looks secrets up, and opens a connection to every deployment; the number of problems.
+    """Looks secrets up, opens a connection to every deployment, asks each knowledge base; the number of problems.
 
     Args:
         tell: is told ``ok`` or ``PROBLEM``, and a sentence that names the setting to look at.
@@ -29,7 +31,16 @@ async def probe(settings: Settings, tell: Tell) -> int:
         async with open_cloud(settings) as cloud:
             for name, secret in secrets_by_reference(settings).items():
                 tell("ok", f"{name}: looked up at {secret.reference}")
-            return await _deployments(settings, cloud, tell)
+            async with AsyncExitStack() as stack:
+                search = None
+                if settings.search_endpoint is not None:
+                    opened = open_search(settings, cloud, deadline_s=settings.search_timeout)
+                    search = await stack.enter_async_context(opened)
+                await stack.enter_async_context(cloud.running())
+                problems = await _deployments(settings, cloud, tell)
+                if search is not None:
+                    problems += await _knowledge(settings, search, tell)
+                return problems
     except OperatorFault as fault:
         for line in fault.message.splitlines():
             tell("PROBLEM", line)
@@ -48,12 +59,21 @@ async def _deployments(settings: Settings, cloud: Cloud, tell: Tell) -> int:
             problems += 1
             tell("PROBLEM", f"{where}: {fault.message}")
 
-    async with trio.open_nursery() as services:
-        cloud.start(services)
-        async with trio.open_nursery() as nursery:
-            for spec in settings.deployments:
-                nursery.start_soon(one, spec)
-        services.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        for spec in settings.deployments:
+            nursery.start_soon(one, spec)
+    return problems
+
+
+async def _knowledge(settings: Settings, search: Search, tell: Tell) -> int:
+    problems = 0
+    for kb_id, problem in (await search.catalog.check()).items():
+        where = f"knowledge base {kb_id} in {search.config.host}"
+        tell("PROBLEM" if problem else "ok", f"{where}: {problem or 'answers'}")
+        problems += bool(problem)
+    if settings.default_kb not in {source.kb_id for source in search.config.sources}:
+        problems += 1
+        tell("PROBLEM", f"LIVEAVATAR_DEFAULT_KB is {settings.default_kb}, which is none of those")
     return problems
 
 

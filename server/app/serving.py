@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,18 +14,17 @@ import trio
 from protocol.avatar.events import ProfileView
 from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
-from protocol.errors import ClientFault, OperatorFault
+from protocol.errors import ClientFault
 from server.app.cloud import open_cloud
+from server.app.knowledge import open_knowledge
 from server.app.upstream import open_deployments, transcription_model
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
 from server.edge.headers import Headers
 from server.knowledge.base import KnowledgeCatalog, KnowledgeError, Profile, UnknownKnowledgeBase
-from server.knowledge.catalog import SqliteCatalog
+from server.knowledge.cache import CachedCatalog
 from server.knowledge.guard import GuardedCatalog
-from server.knowledge.shipped import load_shipped
-from server.knowledge.sqlite import KnowledgeIndex
 from server.lifecycle import Lifecycle
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
@@ -38,8 +36,6 @@ from server.upstream.link import UpstreamLink
 from server.web.app import Denial, Deny, make_app
 
 _log = structlog.get_logger("liveavatar.app")
-
-KNOWLEDGE_FOLDER = "knowledge"
 
 # Of a tool's time a search may take so much.
 _SEARCH_SHARE = 0.8
@@ -76,27 +72,30 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         CannotListen: the address or port is not to be had.
     """
     lifecycle = Lifecycle()
+    # Given up before the tool is: a cancel from outside would tell the breaker nothing.
+    search_s = min(settings.search_timeout, _SEARCH_SHARE * settings.tool_timeout)
     async with (
         _listening(settings) as listeners,
         open_cloud(settings) as cloud,
-        _knowledge(settings.data_dir) as catalog,
+        open_knowledge(settings, cloud, deadline_s=search_s) as catalog,
         trio.open_nursery() as services,
     ):
-        profiles = await catalog.profiles()
+        cloud.start(services)
+        guarded = GuardedCatalog(catalog, deadline_s=search_s)
+        # What is on this machine is quicker asked than remembered.
+        remembers = settings.search_endpoint is not None
+        knowledge = CachedCatalog(guarded, services, ttl_s=settings.search_cache_ttl) if remembers else guarded
+        profiles = await knowledge.profiles()
         if settings.default_kb not in {profile.kb_id for profile in profiles}:
             _log.warning(
                 "there is no default knowledge base", setting="LIVEAVATAR_DEFAULT_KB", kb_id=settings.default_kb
             )
-        cloud.start(services)
         deployments = await open_deployments(settings, cloud, services)
-        # Given up before the tool is: a cancel from outside would tell the breaker nothing.
-        search_s = min(settings.search_timeout, _SEARCH_SHARE * settings.tool_timeout)
-        guarded = GuardedCatalog(catalog, deadline_s=search_s)
         upstream = UpstreamLink(*deployments, attempts=1, timeout_s=settings.connect_timeout).name
         async with trio.open_nursery() as sessions:
             registry = SessionRegistry(
                 sessions,
-                furnish=partial(_furnish, settings, guarded),
+                furnish=partial(_furnish, settings, knowledge),
                 link=lambda: UpstreamLink(
                     *deployments, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
                 ),
@@ -117,7 +116,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 on_websocket=admission.on_websocket,
                 app=make_app(
                     health,
-                    guarded,
+                    knowledge,
                     deny_page=_deny_page(policy),
                     deny_api=_deny(policy),
                     default_kb=settings.default_kb,
@@ -163,27 +162,6 @@ async def _listening(settings: Settings) -> AsyncIterator[list[trio.SocketListen
     finally:
         for listener in listeners:
             listener.socket.close()
-
-
-@asynccontextmanager
-async def _knowledge(data_dir: Path) -> AsyncIterator[SqliteCatalog]:
-    """The embedded knowledge bases, the shipped ones brought up to date."""
-    folder = data_dir / KNOWLEDGE_FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        text = f"LIVEAVATAR_DATA_DIR={data_dir} cannot be used: {error.strerror}."
-        raise OperatorFault(text, code="data_dir") from None
-    index = KnowledgeIndex(folder)
-    try:
-        try:
-            await trio.to_thread.run_sync(load_shipped, index)
-        except KnowledgeError as error:
-            text = f"The knowledge bases in {folder} cannot be used: {error}."
-            raise OperatorFault(text, code="knowledge") from None
-        yield SqliteCatalog(index)
-    finally:
-        index.close()
 
 
 async def _furnish(settings: Settings, catalog: KnowledgeCatalog, kb_id: str | None) -> Furnishing:

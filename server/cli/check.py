@@ -89,10 +89,13 @@ def _check(tell: Tell, *, offline: bool) -> int:
         tell("ok", f"settings: from {source}")
         tell("ok", _upstream(settings))
         tell("ok", _access(settings))
+        if settings.search_endpoint is not None:
+            tell("ok", f"knowledge: Azure AI Search at {settings.search_endpoint}, by {settings.search_mode}")
         if not offline:
             problems += _elsewhere(settings, tell)
     problems += _data_folder(data_dir, tell)
-    problems += _knowledge(data_dir, settings.default_kb if settings else None, tell)
+    if settings is None or settings.search_endpoint is None:
+        problems += _knowledge(data_dir, settings.default_kb if settings else None, tell)
     _voice(tell)
     return problems
 

@@ -9,8 +9,11 @@ from server.cli.command import OK, CommandFailed, CommandParser, knowledge_folde
 from server.cli.terminal import complain, counted, dim, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from server.cli.command import Commands
     from server.knowledge.ingest import IngestProgress, IngestReport
+    from server.settings import Settings
 
 NAME = "ingest"
 SUMMARY = "Take documents into a knowledge base."
@@ -27,6 +30,9 @@ A running server answers from the new content at once.
 
 A file profile.toml at the top of a folder gives the avatar its persona: title,
 greeting, instructions, voice, language, sample_questions.
+
+With AZURE_SEARCH_ENDPOINT set the knowledge base is in Azure AI Search: its index
+is made if there is none, and filled.
 """
 
 _EPILOG = """\
@@ -51,24 +57,51 @@ def run(args: argparse.Namespace) -> int:
     """Take the paths in; fails if nothing of them could be."""
     from pathlib import Path
 
+    from protocol.errors import OperatorFault
     from server.knowledge.base import KnowledgeError
-    from server.knowledge.ingest import ingest
-    from server.knowledge.sqlite import KnowledgeIndex
 
     settings = load_settings({"LIVEAVATAR_DATA_DIR": args.data_dir})
-    index = KnowledgeIndex(knowledge_folder(settings.data_dir))
+    paths = [Path(path) for path in args.paths]
     progress = _ProgressLine()
     began = time.perf_counter()
     try:
-        report = ingest(index, args.kb, [Path(path) for path in args.paths], progress=progress.show)
-    except KnowledgeError as error:
+        take_in = _into_files if settings.search_endpoint is None else _into_azure
+        report = take_in(settings, args.kb, paths, progress)
+    except (KnowledgeError, OperatorFault) as error:
         raise CommandFailed(sentence(error)) from None
     except OSError as error:
         raise CommandFailed(f"The knowledge base cannot be written: {error}.") from None
     finally:
         progress.clear()
-        index.close()
     return _tell(report, time.perf_counter() - began)
+
+
+def _into_files(settings: "Settings", kb: str, paths: "list[Path]", progress: "_ProgressLine") -> "IngestReport":
+    from server.knowledge.ingest import ingest
+    from server.knowledge.sqlite import KnowledgeIndex
+
+    index = KnowledgeIndex(knowledge_folder(settings.data_dir))
+    try:
+        return ingest(index, kb, paths, progress=progress.show)
+    finally:
+        index.close()
+
+
+def _into_azure(settings: "Settings", kb: str, paths: "list[Path]", progress: "_ProgressLine") -> "IngestReport":
+    import trio
+
+    from server.app.cloud import open_cloud
+    from server.app.knowledge import open_search
+
+    async def fill() -> "IngestReport":
+        async with (
+            open_cloud(settings) as cloud,
+            open_search(settings, cloud, deadline_s=settings.search_timeout) as search,
+            cloud.running(),
+        ):
+            return await search.filler.ingest(kb, paths, progress=progress.show)
+
+    return trio.run(fill)
 
 
 class _ProgressLine:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from server.cli.command import Commands
     from server.knowledge.base import Passage
     from server.knowledge.sqlite import KnowledgeIndex
+    from server.settings import Settings
 
 NAME = "search"
 SUMMARY = "Look something up in a knowledge base, as an avatar would."
@@ -52,27 +53,54 @@ def add(commands: "Commands") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, and print what was found; finding nothing is no failure."""
-    from server.knowledge.base import KnowledgeError, UnknownKnowledgeBase
-    from server.knowledge.sqlite import KnowledgeIndex
+    from protocol.errors import OperatorFault
+    from server.knowledge.base import KnowledgeError
 
     settings = load_settings({"LIVEAVATAR_DATA_DIR": args.data_dir})
-    index = KnowledgeIndex(knowledge_folder(settings.data_dir))
+    look_up = _in_files if settings.search_endpoint is None else _in_azure
     try:
-        index.profile(args.kb)  # opens it, so that the time below is that of the search alone
-        began = time.perf_counter()
-        passages = index.search(args.kb, args.query, args.limit)
-        took_ms = (time.perf_counter() - began) * 1000
-    except UnknownKnowledgeBase as error:
-        raise CommandFailed(f"{sentence(error)[:-1]}: {_present(index)}") from None
-    except KnowledgeError as error:
+        passages, took_ms = look_up(settings, args.kb, args.query, args.limit)
+    except (KnowledgeError, OperatorFault) as error:
         raise CommandFailed(sentence(error)) from None
-    finally:
-        index.close()
     if args.json:
         _print_json(args.kb, args.query, passages, took_ms)
     else:
         _print_text(passages, took_ms)
     return OK
+
+
+def _in_files(settings: "Settings", kb: str, query: str, limit: int) -> "tuple[list[Passage], float]":
+    from server.knowledge.base import UnknownKnowledgeBase
+    from server.knowledge.sqlite import KnowledgeIndex
+
+    index = KnowledgeIndex(knowledge_folder(settings.data_dir))
+    try:
+        index.profile(kb)  # opens it, so that the time below is that of the search alone
+        began = time.perf_counter()
+        return index.search(kb, query, limit), (time.perf_counter() - began) * 1000
+    except UnknownKnowledgeBase as error:
+        raise CommandFailed(f"{sentence(error)[:-1]}: {_present(index)}") from None
+    finally:
+        index.close()
+
+
+def _in_azure(settings: "Settings", kb: str, query: str, limit: int) -> "tuple[list[Passage], float]":
+    import trio
+
+    from server.app.cloud import open_cloud
+    from server.app.knowledge import open_search
+
+    async def look_up() -> "tuple[list[Passage], float]":
+        async with (
+            open_cloud(settings) as cloud,
+            open_search(settings, cloud, deadline_s=settings.search_timeout) as search,
+            cloud.running(),
+        ):
+            knowledge = await search.catalog.open(kb)
+            began = time.perf_counter()
+            return await knowledge.search(query, limit=limit), (time.perf_counter() - began) * 1000
+
+    return trio.run(look_up)
 
 
 def _present(index: "KnowledgeIndex") -> str:

@@ -46,6 +46,7 @@ a script of faults (TOML, or JSON with the same keys):
 examples:
   liveavatar simulate
   liveavatar simulate --port 9100 --key test-key --max-duration 60
+  liveavatar simulate --service azure --model my-deployment --tls-cert cert.pem --tls-key key.pem
   liveavatar simulate --faults drops.toml --seed 7
 """
 
@@ -65,11 +66,16 @@ def add(commands: "Commands") -> None:
     )
     where.add_argument(
         "--service",
-        choices=("azure", "openai"),
-        default="azure",
-        help="whose manners it has when it refuses (default azure)",
+        choices=("azure", "openai", "both"),
+        default="both",
+        help="whose paths and manners it has (default both, each at its own path)",
     )
     where.add_argument("--key", help="key that clients must present (default: everyone is let in)")
+    where.add_argument(
+        "--tokens",
+        metavar="FILE",
+        help="bearer tokens, one a line, that Azure's path takes for Entra's; read every time",
+    )
     where.add_argument(
         "--model",
         action="append",
@@ -79,6 +85,13 @@ def add(commands: "Commands") -> None:
     where.add_argument(
         "--max-connections", type=whole_number(1), metavar="N", help="open connections; one more gets HTTP 429"
     )
+    where.add_argument(
+        "--quota", type=whole_number(1), metavar="N", help="sessions a minute; one more gets HTTP 429 and Retry-After"
+    )
+    where.add_argument(
+        "--tls-cert", metavar="FILE", help="certificate chain, PEM: serves wss://, together with --tls-key"
+    )
+    where.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
     how = parser.add_argument_group("how it answers")
     how.add_argument(
         "--voice",
@@ -140,6 +153,7 @@ def simulator_settings(args: argparse.Namespace) -> "SimulatorSettings":
         "port": args.port,
         "service": args.service,
         "api_key": args.key,
+        "tokens_file": args.tokens,
         "models": tuple(args.model) or None,
         "session_seconds": args.max_duration,
         "pace": args.pace,
@@ -148,6 +162,9 @@ def simulator_settings(args: argparse.Namespace) -> "SimulatorSettings":
         "engine": args.voice,
         "seed": args.seed,
         "max_connections": args.max_connections,
+        "quota": args.quota,
+        "tls_cert": args.tls_cert,
+        "tls_key": args.tls_key,
         "context_tokens": args.context_tokens,
         "token_limit": args.token_limit,
         "ping_seconds": args.ping_seconds,
@@ -165,7 +182,8 @@ def simulator_settings(args: argparse.Namespace) -> "SimulatorSettings":
 async def _serve(settings: "SimulatorSettings") -> int:
     import trio
 
-    from server.simulator.service import serve
+    from server.simulator.service import TokensFileError, serve
+    from server.simulator.tls import TlsFilesError
     from server.simulator.voice import VoiceUnavailableError
     from server.telemetry import logs
 
@@ -180,6 +198,8 @@ async def _serve(settings: "SimulatorSettings") -> int:
         raise CommandFailed(
             f"The simulator cannot listen at {settings.host}, port {settings.port}: {group.exceptions[0]}."
         ) from group
+    except* (TlsFilesError, TokensFileError) as group:
+        raise CommandFailed(sentence(group.exceptions[0])) from group
     except* VoiceUnavailableError as group:
         raise CommandFailed(f"There is no such voice here: {group.exceptions[0]}.") from group
     return OK
@@ -190,15 +210,16 @@ def usage_hint(base_url: str, settings: "SimulatorSettings") -> str:
     http = base_url.replace("ws", "http", 1)
     key = "(the key you gave)" if settings.api_key else "anything"
     model = settings.models[0] if settings.models else "gpt-realtime"
-    if settings.service == "azure":
-        url = f"{base_url}/openai/v1/realtime?model={model}"
-        names = (
-            ("AZURE_OPENAI_ENDPOINT", http),
-            ("AZURE_OPENAI_API_KEY", key),
-            ("AZURE_OPENAI_DEPLOYMENT", model),
-        )
-    else:
-        url = f"{base_url}/v1/realtime?model={model}"
-        names = (("OPENAI_BASE_URL", f"{http}/v1"), ("OPENAI_API_KEY", key), ("LIVEAVATAR_MODEL", model))
-    lines = [f"  {name}={value}" for name, value in names]
-    return "\n".join([f"The simulator listens at {url}", "To use it, start the server with", *lines])
+    at_azure = (
+        ("AZURE_OPENAI_ENDPOINT", http),
+        ("AZURE_OPENAI_API_KEY", key),
+        ("AZURE_OPENAI_DEPLOYMENT", model),
+    )
+    at_openai = (("OPENAI_BASE_URL", f"{http}/v1"), ("OPENAI_API_KEY", key), ("LIVEAVATAR_MODEL", model))
+    paths = {"azure": ("/openai/v1/realtime", at_azure), "openai": ("/v1/realtime", at_openai)}
+    chosen = list(paths.values()) if settings.service == "both" else [paths[settings.service]]
+    urls = " and at ".join(f"{base_url}{path}?model={model}" for path, _ in chosen)
+    # With tokens alone no key opens the door.
+    hidden = "API_KEY" if settings.tokens_file and not settings.api_key else " "
+    ways = ["\n".join(f"  {name}={value}" for name, value in names if hidden not in name) for _, names in chosen]
+    return "\n".join([f"The simulator listens at {urls}", "To use it, start the server with", "\nor with\n".join(ways)])

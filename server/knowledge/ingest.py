@@ -27,9 +27,8 @@ from server.knowledge.sources import (
     root_of,
     shown,
 )
-from server.knowledge.sqlite import KnowledgeIndex
+from server.knowledge.stored import DocumentWriter, Fillable, StoredDocument
 from server.knowledge.words import WORDS_VERSION
-from server.knowledge.writer import IndexWriter, StoredDocument
 
 # A book is 1 MiB of text. What is larger is a dump of data that no one asks questions of.
 MAX_FILE_BYTES = 10 * 1024 * 1024
@@ -40,7 +39,6 @@ _MADE_BY = f"{_READING_VERSION}.{WORDS_VERSION}"
 # A transaction holds at most about this much: some tenths of a second of work and a few MB of memory.
 _BATCH_DOCUMENTS = 64
 _BATCH_PASSAGES = 1_000
-_META_PROFILE_FROM = "profile_from"
 
 
 class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +69,7 @@ Progress = Callable[[IngestProgress], None]
 
 
 def ingest(
-    index: KnowledgeIndex,
+    index: Fillable,
     kb_id: str,
     paths: Iterable[Path],
     *,
@@ -100,7 +98,7 @@ def ingest(
 
 
 def ingest_roots(
-    index: KnowledgeIndex,
+    index: Fillable,
     kb_id: str,
     roots: list[Root],
     *,
@@ -114,7 +112,7 @@ def ingest_roots(
     if not roots:
         # Nothing was found, so nothing is known: no knowledge base is made of that.
         return IngestReport(kb_id=kb_id, added=0, changed=0, unchanged=0, removed=0, skipped=0, passages=0, problems=[])
-    with closing(IndexWriter(index.file(kb_id))) as writer:
+    with closing(index.writer(kb_id)) as writer:
         run = _Ingestion(writer, max_file_bytes, progress)
         run.keep_profile(kb_id, roots, profile)
         for root in roots:
@@ -165,7 +163,7 @@ def _find_profile(kb_id: str, roots: list[Root], profile_file: Path | None) -> t
 class _Ingestion:
     """The state of one ingestion: what was counted, and the batch that is not yet written."""
 
-    def __init__(self, writer: IndexWriter, max_file_bytes: int, progress: Progress | None) -> None:
+    def __init__(self, writer: DocumentWriter, max_file_bytes: int, progress: Progress | None) -> None:
         self.walk = Walk()
         self.added = self.changed = self.unchanged = self.removed = 0
         self._writer = writer
@@ -178,14 +176,13 @@ class _Ingestion:
 
     def keep_profile(self, kb_id: str, roots: list[Root], found: tuple[str, Profile] | None) -> None:
         """Stores the profile found, or the default where there is none or its file is gone."""
-        source = self._writer.meta(_META_PROFILE_FROM) or ""
+        source = self._writer.profile_from()
         gone = any(source == join(root.location, PROFILE_FILE) for root in roots)
         if found is None and (self._writer.profile() is None or gone):
             found = ("", default_profile(kb_id))
         if found is not None and found != (source, self._writer.profile()):
             with self._writer.transaction():
-                self._writer.set_meta(_META_PROFILE_FROM, found[0])
-                self._writer.set_profile(found[1])
+                self._writer.set_profile(found[1], found[0])
 
     def take(self, source: SourceFile) -> None:
         """Looks at one file and puts it into the batch if it is new or changed."""

@@ -1,6 +1,7 @@
 """Profiles: reads `profile.toml`, the persona of a knowledge base. It stores nothing."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from server.knowledge.base import KnowledgeError, Profile
@@ -56,6 +57,11 @@ def parse_profile(data: bytes, kb_id: str, *, file: Path) -> Profile:
         raise ProfileError(file, f"is not UTF-8 (byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(file, f"is not valid TOML: {error}") from error
+    return profile_of(table, kb_id, file=file)
+
+
+def profile_of(table: Mapping[str, object], kb_id: str, *, file: Path) -> Profile:
+    """The profile that a table of TOML says, with the keys of a profile file. Raises ProfileError."""
     default = default_profile(kb_id)
     texts = {key: getattr(default, key) for key in _TEXT_KEYS}
     questions: list[str] = []

@@ -1,4 +1,4 @@
-"""The embedded knowledge bases: searches SQLite FTS5 files, one per knowledge base. It fills none.
+"""The embedded knowledge bases: searches SQLite FTS5 files, one per knowledge base. It fills none itself.
 
 `KnowledgeIndex` is synchronous and may be used from several threads at once; the async port over it is
 `server.knowledge.catalog`, filling is `server.knowledge.ingest`.
@@ -30,6 +30,7 @@ from server.knowledge.document_text import NEIGHBOURS, Piece, put_together
 from server.knowledge.questions import Concept, Question, question
 from server.knowledge.ranking import Candidate, Ranking, idf
 from server.knowledge.schema import FILE_SUFFIX, connect, is_ready
+from server.knowledge.writer import IndexWriter
 
 # What one full-text expression hands to the ranking: enough that a passage it undervalues is still there.
 _CANDIDATES = 32
@@ -69,6 +70,10 @@ class KnowledgeIndex:
     def file(self, kb_id: str) -> Path:
         """Where the knowledge base is, or would be."""
         return self.folder / f"{kb_id}{FILE_SUFFIX}"
+
+    def writer(self, kb_id: str) -> IndexWriter:
+        """What changes the knowledge base, whose file is made if there is none; see `server.knowledge.stored`."""
+        return IndexWriter(self.file(kb_id))
 
     def ids(self) -> list[str]:
         """The ids of all knowledge bases, sorted."""

@@ -8,38 +8,26 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from server.knowledge.base import KnowledgeUnavailable, Profile
-from server.knowledge.documents import Document
-from server.knowledge.passages import PassageText
 from server.knowledge.schema import connect
+from server.knowledge.stored import StoredDocument
 from server.knowledge.words import stems
 
 # Merging the full-text index after a large change makes searches two to three times faster and takes about as
 # long as a tenth of the ingestion.
 _OPTIMIZE_FROM_PASSAGES = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document as the index keeps it."""
-
-    location: str
-    """Where it was read from, absolute: tells one document from another."""
-    path: str
-    """Its path inside the knowledge base."""
-    hash: str
-    """Of its content and of how it is read."""
-    document: Document
-    passages: list[PassageText]
+_META_PROFILE_FROM = "profile_from"
 
 
 class IndexWriter:
-    """One connection that changes one knowledge base; used by one thread. Raises KnowledgeUnavailable."""
+    """One connection that changes one knowledge base; used by one thread. Raises KnowledgeUnavailable.
+
+    Implements `server.knowledge.stored.DocumentWriter`; its transactions are kept wholly or not at all.
+    """
 
     def __init__(self, file: Path) -> None:
         try:
@@ -104,14 +92,19 @@ class IndexWriter:
         value = self.meta("profile")
         return None if value is None else msgspec.json.decode(value, type=Profile)
 
+    def profile_from(self) -> str:
+        """The location of the file that the stored profile is from; empty for none."""
+        return self.meta(_META_PROFILE_FROM) or ""
+
     # Changes; inside a transaction
 
     def set_meta(self, key: str, value: str) -> None:
         """Keeps a value beside the documents."""
         self._execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, value)
 
-    def set_profile(self, profile: Profile) -> None:
-        """Replaces the profile."""
+    def set_profile(self, profile: Profile, profile_from: str) -> None:
+        """Replaces the profile, which is from the file at `profile_from`, or the default where that is empty."""
+        self.set_meta(_META_PROFILE_FROM, profile_from)
         self.set_meta("profile", msgspec.json.encode(profile).decode())
 
     def put(self, stored: StoredDocument) -> None:

@@ -1,81 +1,43 @@
-"""The session object: its defaults, what an update may change, and how an update merges. Sends nothing.
+"""The session object of a session that answers: its defaults, what an update may change, how it merges. Sends nothing.
 
 Kept as plain JSON objects and not as wire structs, so that keys the structs do not name (an MCP tool's, a
 transcription model's) come back in ``session.updated`` as they were set.
 """
 
-from typing import Any, TypeAlias
+import re
+from typing import Any
 
 import msgspec
 
 from protocol.realtime.session import INCLUDE_VISEMES, PCM16_RATE_HZ, VOICES
 from server.simulator import refusal, shape
+from server.simulator.audio_input import (
+    ANSWERING,
+    AUDIO_FORMAT,
+    EFFORTS,
+    SERVER_VAD,
+    Json,
+    default_input,
+    full_format,
+    input_shape,
+    merged_input,
+)
 from server.simulator.refusal import Refusal
 
-Json: TypeAlias = dict[str, Any]
-
-# What captures of the GA service's session.created show; the docs say 500 ms for the silence.
-SERVER_VAD: Json = {
-    "type": "server_vad",
-    "threshold": 0.5,
-    "prefix_padding_ms": 300,
-    "silence_duration_ms": 200,
-    "idle_timeout_ms": None,
-    "create_response": True,
-    "interrupt_response": True,
-}
-SEMANTIC_VAD: Json = {
-    "type": "semantic_vad",
-    "eagerness": "auto",
-    "create_response": True,
-    "interrupt_response": True,
-}
 DEFAULT_INSTRUCTIONS = (
     "You are a helpful, friendly assistant who speaks with the user. Answer briefly and clearly, "
     "and use a tool whenever it can answer better than you can."
 )
+# Models before gpt-realtime-2 neither reason nor know of parallel calls, and reject both settings. On Azure a model
+# goes by its deployment's name, which may be any; only these names tell.
+_WITHOUT_REASONING = re.compile(r"gpt-realtime(-mini|-1\.5)?(-\d{4}-\d\d-\d\d)?|gpt-4o(-mini)?-realtime.*")
+_OF_REASONING_MODELS = ("reasoning", "parallel_tool_calls")
 TOOLS_MAX = 128
 MAX_OUTPUT_TOKENS = 4096
 METADATA = shape.string_map(max_pairs=16, max_key_chars=64, max_value_chars=512)
 
-_EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
 _text = shape.text()
 
-_PCM = shape.obj({"type": shape.anything, "rate": shape.number(PCM16_RATE_HZ, PCM16_RATE_HZ, whole=True)})
-_G711 = shape.obj({"type": shape.anything})
-_FORMAT = shape.tagged({"audio/pcm": _PCM, "audio/pcmu": _G711, "audio/pcma": _G711})
-_MILLISECONDS = shape.number(0, 60_000, whole=True)
-_TURN_DETECTION = {
-    "server_vad": shape.obj(
-        {
-            "type": shape.anything,
-            "threshold": shape.number(0, 1),
-            "prefix_padding_ms": _MILLISECONDS,
-            "silence_duration_ms": _MILLISECONDS,
-            "idle_timeout_ms": shape.nullable(shape.number(5_000, 30_000, whole=True)),
-            "create_response": shape.boolean,
-            "interrupt_response": shape.boolean,
-        }
-    ),
-    "semantic_vad": shape.obj(
-        {
-            "type": shape.anything,
-            "eagerness": shape.one_of("low", "medium", "high", "auto"),
-            "create_response": shape.boolean,
-            "interrupt_response": shape.boolean,
-        }
-    ),
-}
-_TRANSCRIPTION = shape.obj(
-    {
-        "model": _text,
-        "language": _text,
-        "prompt": _text,
-        "languages": shape.array(_text),
-        "keywords": shape.array(_text),
-        "delay": shape.one_of(*_EFFORTS),
-    }
-)
 _FUNCTION = shape.obj(
     {"type": shape.anything, "name": shape.text(64), "description": _text, "parameters": shape.open_object},
     required=("name",),
@@ -100,24 +62,11 @@ TOOL_CHOICE = shape.word_or(
 )
 MODALITIES = shape.array(shape.one_of("text", "audio"), min_items=1, max_items=1)
 OUTPUT_TOKENS = shape.word_or(("inf",), shape.number(1, MAX_OUTPUT_TOKENS, whole=True))
-REASONING = shape.obj({"effort": shape.one_of(*_EFFORTS)})
+REASONING = shape.obj({"effort": shape.one_of(*EFFORTS)})
 PROMPT = shape.nullable(
     shape.obj({"id": _text, "version": shape.nullable(_text), "variables": shape.anything}, required=("id",))
 )
 VOICE = shape.word_or(VOICES, shape.obj({"id": _text}, required=("id",)))
-OUTPUT_FORMAT = _FORMAT
-
-
-def _turn_detection(value: Any, path: str) -> None:
-    # The type may be left out of a partial update: which fields go with it is checked after the merge.
-    kind = value.get("type", "server_vad") if isinstance(value, dict) else "server_vad"
-    shape.one_of(*_TURN_DETECTION)(kind, f"{path}.type")
-    if isinstance(value, dict) and "type" not in value:
-        allowed = dict.fromkeys((*SERVER_VAD, *SEMANTIC_VAD), shape.anything)
-        shape.obj(allowed)(value, path)
-        return
-    _TURN_DETECTION[kind](value, path)
-
 
 _SESSION = shape.obj(
     {
@@ -127,17 +76,8 @@ _SESSION = shape.obj(
         "output_modalities": MODALITIES,
         "audio": shape.obj(
             {
-                "input": shape.obj(
-                    {
-                        "format": _FORMAT,
-                        "transcription": shape.nullable(_TRANSCRIPTION),
-                        "noise_reduction": shape.nullable(
-                            shape.obj({"type": shape.one_of("near_field", "far_field")}, required=("type",))
-                        ),
-                        "turn_detection": shape.nullable(_turn_detection),
-                    }
-                ),
-                "output": shape.obj({"format": _FORMAT, "voice": VOICE, "speed": shape.number(0.25, 1.5)}),
+                "input": input_shape(ANSWERING),
+                "output": shape.obj({"format": AUDIO_FORMAT, "voice": VOICE, "speed": shape.number(0.25, 1.5)}),
             }
         ),
         "tools": TOOLS,
@@ -172,11 +112,6 @@ _SESSION = shape.obj(
 )
 
 
-def full_format(value: Json) -> Json:
-    """A format with its rate spelled out, as the service shows it."""
-    return {"type": "audio/pcm", "rate": PCM16_RATE_HZ} if value["type"] == "audio/pcm" else {"type": value["type"]}
-
-
 class Configuration:
     """The effective session of one connection, key order as on the wire."""
 
@@ -197,12 +132,7 @@ class Configuration:
             "prompt": None,
             "expires_at": expires_at,
             "audio": {
-                "input": {
-                    "format": dict(pcm),
-                    "transcription": None,
-                    "noise_reduction": None,
-                    "turn_detection": dict(SERVER_VAD),
-                },
+                "input": default_input(SERVER_VAD),
                 "output": {"format": dict(pcm), "voice": voice, "speed": 1.0},
             },
             "include": None,
@@ -233,6 +163,7 @@ class Configuration:
             Refusal: the update is invalid; nothing has changed.
         """
         _SESSION(changes, "session")
+        self.check_model(changes, "session")
         if changes["type"] != "realtime":
             message = "Passing a transcription session update event to a realtime session is not allowed."
             raise refusal.invalid(message, "session.type")
@@ -247,32 +178,11 @@ class Configuration:
         merged.update((key, value) for key, value in changes.items() if key != "audio")
         audio = changes.get("audio", {})
         merged["audio"] = {
-            "input": self._merged_input(audio.get("input", {})),
+            "input": merged_input(self.input, audio.get("input", {}), ANSWERING),
             "output": self._merged_output(audio.get("output", {}), voice_locked=voice_locked),
         }
         # A copy: what the client sent must not be shared with what the next update merges into.
         self.session = msgspec.json.decode(msgspec.json.encode(merged))
-
-    def _merged_input(self, changes: Json) -> Json:
-        merged = self.input | changes
-        if "format" in changes:
-            merged["format"] = full_format(changes["format"])
-        if changes.get("transcription") is not None:
-            merged["transcription"] = (self.input["transcription"] or {}) | changes["transcription"]
-        if changes.get("turn_detection") is not None:
-            merged["turn_detection"] = self._merged_turn_detection(changes["turn_detection"])
-        return merged
-
-    def _merged_turn_detection(self, changes: Json) -> Json:
-        path = "session.audio.input.turn_detection"
-        current = self.turn_detection
-        kind = changes.get("type", current and current["type"])
-        if kind is None:
-            raise refusal.missing(f"{path}.type")
-        if current is None or current["type"] != kind:
-            current = SERVER_VAD if kind == "server_vad" else SEMANTIC_VAD
-        _TURN_DETECTION[kind](changes, path)
-        return current | changes
 
     def _merged_output(self, changes: Json, *, voice_locked: bool) -> Json:
         if "voice" in changes:
@@ -281,6 +191,13 @@ class Configuration:
         if "format" in changes:
             merged["format"] = full_format(changes["format"])
         return merged
+
+    def check_model(self, wanted: Json, path: str) -> None:
+        """Refuse what the session's model cannot do. The code is that of the vendors' HTTP API."""
+        for name in _OF_REASONING_MODELS:
+            if name in wanted and _WITHOUT_REASONING.fullmatch(self.session["model"]):
+                message = f"Unsupported parameter: '{path}.{name}' is not supported with this model."
+                raise Refusal("unsupported_parameter", message, f"{path}.{name}")
 
     def check_voice(self, voice: Any, *, voice_locked: bool) -> None:
         """Refuse another voice once the conversation holds assistant audio."""

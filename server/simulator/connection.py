@@ -4,7 +4,6 @@ When ``run`` is left, nothing of the session runs on.
 """
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +26,7 @@ from server.simulator.response import LiveResponse
 from server.simulator.session import Session
 from server.simulator.settings import SimulatorSettings
 from server.simulator.thinking import Think
+from server.simulator.transcribing import TranscriptionConfiguration
 from server.simulator.voice import Voice
 from server.simulator.wire import Wire
 
@@ -44,7 +44,7 @@ class Connection:
         websocket: WebSocketConnection,
         wire: Wire,
         *,
-        model: str,
+        configuration: Configuration | TranscriptionConfiguration,
         settings: SimulatorSettings,
         ids: Ids,
         think: Think,
@@ -52,7 +52,6 @@ class Connection:
         recogniser: Recogniser | None,
         faults: ConnectionFaults,
         meter: Meter,
-        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._websocket = websocket
         self._wire = wire
@@ -62,12 +61,11 @@ class Connection:
         self._writing: dict[str, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self._trouble = trouble = Trouble()
-        expires_at = int(wall_clock() + settings.longest_seconds)
-        configuration = Configuration(ids("sess"), model, settings.voice, expires_at)
         rate = TokenRate(settings.token_limit, self.now())
         self.session = Session(configuration, ids, self, Meter(meter), rate, settings)
         self._hears = recogniser is not None
-        self._hearing = Hearing(recogniser, trouble, self.session.meter, self.session.emit)
+        deployments = settings.models if settings.service == "azure" else ()
+        self._hearing = Hearing(recogniser, trouble, self.session.meter, self.session.emit, deployments)
         self._generator = Generator(
             think=think,
             voice=voice,

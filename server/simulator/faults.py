@@ -6,6 +6,8 @@ A script is TOML (``[[faults]]`` tables) or JSON (``{"faults": [...]}`` or a pla
     when = "response.output_audio.delta"  # "handshake", or the type of an event received or sent
     nth = 3                               # its third one in a connection (default 1; 0 is every one)
     connection = 2                        # in the service's second connection (default: in every connection)
+    first = 2                             # or: in each of its first two connections
+    every = 3                             # or: in its third connection, its sixth, and so on
     after_ms = 500                        # and half a second later (default 0)
     do = "drop"
 
@@ -17,7 +19,8 @@ stall (ms)             as delay, and nothing is read either, pings included; wit
 mute (ms)              the event and all after it are never sent, and all is read; without ``ms`` for good
 drop / reset           the TCP connection ends with FIN / RST, without a close frame
 close (code, reason)   a WebSocket close
-http                   the handshake is refused with ``status``, and Retry-After if ``retry_after`` (s) is given
+http                   the handshake is refused with ``status``, and Retry-After if ``retry_after`` (s) is given; the
+                       body is the service's own for that status, but for ``code`` and ``message``
 error                  an error event with ``code``, ``message``, ``type``; the session goes on
 malformed              a text frame that is no JSON
 unknown                an event of a type that no protocol version has
@@ -60,7 +63,7 @@ ACTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("drop", (), ()),
         ("reset", (), ()),
         ("close", ("code",), ("reason",)),
-        ("http", ("status",), ("retry_after",)),
+        ("http", ("status",), ("retry_after", "code", "message")),
         ("error", ("code",), ("message", "type")),
         ("malformed", (), ()),
         ("unknown", (), ()),
@@ -83,7 +86,9 @@ _OF_A_RESPONSE = frozenset(
 )
 _AT_HANDSHAKE = frozenset({"delay", "stall", "drop", "reset", "http"})
 HTTP_STATUSES = (401, 403, 404, 429, 500, 503)
-_COMMON_KEYS = frozenset({"when", "nth", "connection", "after_ms", "do"})
+# Which connections a rule is for: one of these, or all.
+_WHICH_CONNECTIONS = ("connection", "first", "every")
+_COMMON_KEYS = frozenset({"when", "nth", *_WHICH_CONNECTIONS, "after_ms", "do"})
 
 
 class FaultScriptError(ValueError):
@@ -97,6 +102,8 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     when: str = SESSION_CREATED
     nth: int = 1
     connection: int | None = None
+    first: int | None = None
+    every: int | None = None
     after_ms: int = 0
     ms: int | None = None
     code: int | str | None = None
@@ -107,6 +114,14 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     type: str = "server_error"
     times: int = 1
     factor: float = 1.0
+
+    def concerns(self, connection: int) -> bool:
+        """Whether the rule can fire in the service's connection of that number, counted from 1."""
+        if self.first is not None:
+            return connection <= self.first
+        if self.every is not None:
+            return connection % self.every == 0
+        return self.connection in (None, connection)
 
 
 def read_faults(path: Path) -> tuple[FaultRule, ...]:
@@ -145,9 +160,8 @@ def _rule(value: Any, where: str) -> FaultRule:
     for key in value:
         if key not in allowed | _COMMON_KEYS:
             own = ", ".join(sorted(allowed)) or "no keys of its own"
-            raise FaultScriptError(
-                f"{where}, key '{key}': '{do}' takes {own} (besides when, nth, connection, after_ms)"
-            )
+            everywhere = ", ".join(("when", "nth", *_WHICH_CONNECTIONS, "after_ms"))
+            raise FaultScriptError(f"{where}, key '{key}': '{do}' takes {own} (besides {everywhere})")
     for key in sorted(required - value.keys()):
         raise FaultScriptError(f"{where}, key '{key}': '{do}' needs it")
     try:
@@ -162,6 +176,7 @@ def _rule(value: Any, where: str) -> FaultRule:
 
 def _contradictions(rule: FaultRule) -> Sequence[tuple[str, bool, str]]:
     at_handshake = rule.when == HANDSHAKE
+    chosen = [name for name in _WHICH_CONNECTIONS if getattr(rule, name) is not None]
     known = at_handshake or rule.when in SERVER_EVENTS or rule.when in CLIENT_EVENT_TYPES
     return (
         ("when", not known, f"{rule.when!r} is neither 'handshake' nor the type of an event"),
@@ -170,14 +185,15 @@ def _contradictions(rule: FaultRule) -> Sequence[tuple[str, bool, str]]:
         ("do", rule.do in _OF_AN_EVENT and rule.when not in SERVER_EVENTS, f"'{rule.do}' needs an event that is sent"),
         ("when", rule.do == "late" and rule.when not in _OF_A_RESPONSE, "only a delta of a response can come late"),
         ("nth", rule.nth < 0, "must be 0 (every one) or more"),
-        ("connection", rule.connection is not None and rule.connection < 1, "is counted from 1"),
+        *((name, getattr(rule, name) < 1, "is counted from 1") for name in chosen),
+        ("".join(chosen[:1]), len(chosen) > 1, f"cannot go with {' and '.join(chosen[1:])}"),
         ("after_ms", rule.after_ms < 0, "must not be negative"),
         ("after_ms", at_handshake and rule.after_ms > 0, "at the handshake use 'delay'"),
         ("after_ms", rule.do in _OF_AN_EVENT and rule.after_ms > 0, f"'{rule.do}' has a time of its own"),
         ("ms", rule.ms is not None and rule.ms < 0, "must not be negative"),
         ("status", rule.do == "http" and rule.status not in HTTP_STATUSES, f"must be one of {HTTP_STATUSES}"),
         ("code", rule.do == "close" and not _is_close_code(rule.code), "must be a close code: 1000-1014 or 3000-4999"),
-        ("code", rule.do in ("error", "server_error") and isinstance(rule.code, int), "must be a string"),
+        ("code", rule.do in ("error", "server_error", "http") and isinstance(rule.code, int), "must be a string"),
         ("reason", len(rule.reason.encode()) > 123, "must not be longer than 123 bytes"),
         ("times", rule.times < 0, "must be 0 (always) or more"),
         ("factor", rule.factor <= 0, "must be more than 0"),
@@ -197,7 +213,7 @@ class FaultSchedule:
 
     def for_connection(self, nth: int) -> "ConnectionFaults":
         """The rules that can fire in the service's ``nth`` connection, counted from 1."""
-        return ConnectionFaults(self, [rule for rule in self._rules if rule.connection in (None, nth)], nth)
+        return ConnectionFaults(self, [rule for rule in self._rules if rule.concerns(nth)], nth)
 
 
 class ConnectionFaults:

@@ -12,6 +12,7 @@ from protocol.realtime import server_events as ev
 from protocol.realtime.usage import TranscriptionUsage
 from server.simulator.conversation import Entry
 from server.simulator.generation import Trouble
+from server.simulator.manners import NO_DEPLOYMENT
 from server.simulator.meter import USER_AUDIO_MS_PER_TOKEN, Meter, text_tokens
 from server.simulator.response import LiveResponse, as_error
 from server.simulator.voice import g711
@@ -26,13 +27,20 @@ RECOGNISER_SECONDS = 10.0
 TRANSCRIPTION_ERROR = "transcription_error"
 _UNAVAILABLE = "This simulator has no speech recogniser: it cannot transcribe audio. Type instead."
 _FAILED = "The audio could not be transcribed."
+# At Azure a transcription model goes by its deployment, and a missing one shows only when there is something to
+# transcribe. This one needs no deployment there.
+_WITHOUT_DEPLOYMENT = "whisper-1"
 # Billed by duration, as its price list says.
 _BY_DURATION = "whisper-1"
 _UPSAMPLING = 3
 
 
 class Hearing:
-    """What a session hears. ``emit`` sends to the client."""
+    """What a session hears.
+
+    ``emit`` sends to the client. ``deployments`` are those that exist where a model is named by its deployment; empty
+    means that every name does.
+    """
 
     def __init__(
         self,
@@ -40,11 +48,13 @@ class Hearing:
         trouble: Trouble,
         meter: Meter,
         emit: Callable[[ev.ServerEvent], None],
+        deployments: tuple[str, ...] = (),
     ) -> None:
         self._recogniser = recogniser
         self._trouble = trouble
         self._meter = meter
         self._emit = emit
+        self._deployments = deployments
         self._pending: dict[str, trio.Event] = {}
 
     def expect(self, entry: Entry) -> None:
@@ -60,6 +70,10 @@ class Hearing:
 
     async def listen(self, entry: Entry, audio_format: dict[str, Any], transcription: dict[str, Any] | None) -> None:
         """Find the words of an item that is expected, and tell the client where it asked for them."""
+        if transcription is not None and self._is_undeployed(transcription.get("model")):
+            self._failed(entry, "DeploymentNotFound", NO_DEPLOYMENT)
+            # The conversation's own model hears all the same.
+            transcription = None
         try:
             words = await self._words(entry, audio_format, asked_for=transcription is not None)
         finally:
@@ -91,6 +105,9 @@ class Hearing:
             if asked_for:
                 self._failed(entry, "transcription_failed", _FAILED)
             return None
+
+    def _is_undeployed(self, model: object) -> bool:
+        return bool(self._deployments) and model not in (*self._deployments, _WITHOUT_DEPLOYMENT, None)
 
     def _failed(self, entry: Entry, code: str, message: str) -> None:
         error = as_error(TRANSCRIPTION_ERROR, code, message)

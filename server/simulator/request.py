@@ -4,10 +4,10 @@ from typing import Any
 
 from protocol.realtime.session import INCLUDE_VISEMES
 from server.simulator import refusal, shape
+from server.simulator.audio_input import AUDIO_FORMAT, full_format
 from server.simulator.configuration import (
     METADATA,
     MODALITIES,
-    OUTPUT_FORMAT,
     OUTPUT_TOKENS,
     PROMPT,
     REASONING,
@@ -15,7 +15,6 @@ from server.simulator.configuration import (
     TOOLS,
     VOICE,
     Configuration,
-    full_format,
 )
 from server.simulator.conversation import Conversation, Entry, read_item
 from server.simulator.identifiers import Ids
@@ -28,7 +27,7 @@ INPUT_ITEMS_MAX = 1_000
 _text = shape.text()
 _PARAMS = shape.obj(
     {
-        "audio": shape.obj({"output": shape.obj({"format": OUTPUT_FORMAT, "voice": VOICE})}),
+        "audio": shape.obj({"output": shape.obj({"format": AUDIO_FORMAT, "voice": VOICE})}),
         "conversation": _text,
         "input": shape.array(INPUT_ITEM, max_items=INPUT_ITEMS_MAX),
         "instructions": _text,
@@ -65,8 +64,9 @@ def plan_response(
     """The plan for parameters that passed ``check_params``; its prompt has at most ``context_tokens``.
 
     Raises:
-        Refusal: a referenced item or a chosen tool does not exist, or the voice is locked.
+        Refusal: a referenced item or a chosen tool does not exist, the voice is locked, or the model cannot do it.
     """
+    configuration.check_model(params, "response")
     # What the session has, with what the request has put over it.
     wanted = configuration.session | params
     output = params.get("audio", {}).get("output", {})

@@ -24,6 +24,7 @@ from server.simulator.refusal import INVALID_REQUEST, Refusal
 from server.simulator.request import bytes_per_ms, check_params, is_out_of_band, plan_response
 from server.simulator.response import LiveResponse
 from server.simulator.settings import SimulatorSettings
+from server.simulator.transcribing import TranscriptionConfiguration
 
 # The close that ends a session of maximum duration, with the message as its reason.
 EXPIRED_CODE = 1001
@@ -109,7 +110,7 @@ class Session:
 
     def __init__(
         self,
-        configuration: Configuration,
+        configuration: Configuration | TranscriptionConfiguration,
         ids: Ids,
         host: Host,
         meter: Meter,
@@ -147,7 +148,7 @@ class Session:
     def expire(self) -> None:
         """The session reached its maximum duration: OpenAI says so in an error, Azure in the close alone."""
         message = f"Your session hit the maximum duration of {self._settings.longest_seconds / 60:g} minutes."
-        if self._settings.service == "openai":
+        if self._settings.service != "azure":
             self.refuse(ev.ErrorDetail(type=INVALID_REQUEST, code="session_expired", message=message))
         self._host.end(EXPIRED_CODE, message)
 
@@ -244,6 +245,8 @@ class Session:
     # -- responses ------------------------------------------------------------------------------------------------
 
     def _respond(self, params: dict[str, Any]) -> None:
+        if isinstance(self.configuration, TranscriptionConfiguration):
+            raise refusal.invalid("A transcription session has no responses.", "type")
         out_of_band = is_out_of_band(params)
         if not out_of_band and self._active is not None:
             message = (
@@ -298,7 +301,7 @@ class Session:
         """The user began to speak: an interruptible response ends."""
         self._cancel_idle()
         detection = self.configuration.turn_detection
-        if self._active is not None and detection is not None and detection["interrupt_response"]:
+        if self._active is not None and detection is not None and detection.get("interrupt_response"):
             self._stop(self._active, "turn_detected")
 
     def turn_committed(self, entry: Entry, *, by_detection: bool) -> None:
@@ -314,7 +317,7 @@ class Session:
         if not entry.idle:
             self._transcribe(entry)
         detection = self.configuration.turn_detection
-        if by_detection and detection is not None and detection["create_response"]:
+        if by_detection and detection is not None and detection.get("create_response"):
             try:
                 self._respond({})
             except Refusal as refused:

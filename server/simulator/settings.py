@@ -7,8 +7,8 @@ import msgspec
 from protocol.realtime.session import VOICES
 from server.simulator.faults import FaultRule
 
-# OpenAI gives an hour; Azure documents half of one.
-SESSION_SECONDS = {"azure": 1800.0, "openai": 3600.0}
+# OpenAI gives an hour; Azure documents half of one. A session is always one service's; "both" only ever chooses.
+SESSION_SECONDS = {"azure": 1800.0, "openai": 3600.0, "both": 3600.0}
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,9 +17,11 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         host: address or name to listen on.
         port: 0 lets the system choose.
-        service: whose manners a refusal at the handshake has: "azure" answers HTTP, "openai" an error event and a
-            close.
-        api_key: required from clients; "" lets everyone in.
+        service: whose paths and manners it has: "azure" answers a bad handshake with HTTP, "openai" with an error event
+            and a close; "both" has each on its own path.
+        api_key: lets clients in; without a key, tokens or a judge of tokens everyone is let in.
+        tokens_file: a file of bearer tokens, one a line, that let clients in where Azure takes Entra's. It is read at
+            every handshake.
         models: the models (deployments) that exist; empty means every name does.
         session_seconds: a session's maximum duration, s; None is the service's own, see ``SESSION_SECONDS``.
         pace: how many times faster than real time audio is sent; 0 is as fast as it is made.
@@ -29,6 +31,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
         faults: scripted faults, in order (see ``faults.read_faults`` and ``faults.random_faults``).
         seed: makes identifiers repeatable; None makes them random.
         max_connections: open connections; one more is refused with HTTP 429.
+        quota: sessions that may be opened a minute; one more is refused with HTTP 429 and Retry-After. 0 is no limit.
+        tls_cert, tls_key: PEM files of a certificate chain and its private key, for TLS; both or neither.
         context_tokens: what of a conversation a response can see, in tokens; with ``truncation: auto`` the oldest items
             beyond it are left out. The default is the input window of the 32k models.
         token_limit: tokens per minute that ``rate_limits.updated`` reports. Nothing is refused for it.
@@ -38,8 +42,9 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 0
-    service: Literal["azure", "openai"] = "azure"
+    service: Literal["azure", "openai", "both"] = "both"
     api_key: str = ""
+    tokens_file: str = ""
     models: tuple[str, ...] = ()
     session_seconds: float | None = None
     pace: float = 0.0
@@ -49,6 +54,9 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[FaultRule, ...] = ()
     seed: int | None = None
     max_connections: int = 1000
+    quota: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
     context_tokens: int = 28_672
     token_limit: int = 40_000
     ping_seconds: float = 20.0
@@ -62,6 +70,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
             ("think_ms", self.think_ms >= 0, "must not be negative"),
             ("voice", self.voice in VOICES, f"must be one of {', '.join(VOICES)}"),
             ("max_connections", self.max_connections > 0, "must be more than 0"),
+            ("quota", self.quota >= 0, "must not be negative"),
+            ("tls_key", bool(self.tls_cert) == bool(self.tls_key), "and 'tls_cert' are needed together"),
             ("context_tokens", self.context_tokens > 0, "must be more than 0"),
             ("token_limit", self.token_limit > 0, "must be more than 0"),
             ("ping_seconds", self.ping_seconds >= 0, "must not be negative"),

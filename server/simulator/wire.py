@@ -1,4 +1,4 @@
-"""A client's TCP connection as trio-websocket sees it: bounded sends, a sign of its end, and rude ways to end it.
+"""A client's connection, TCP or TLS, as trio-websocket sees it: bounded sends, a sign of its end, rude ways to end it.
 
 Knows nothing of WebSocket frames. The deadline of a send must kill the connection, because a frame that is cut in
 the middle makes nonsense of all that follow.
@@ -6,6 +6,7 @@ the middle makes nonsense of all that follow.
 
 import math
 import socket
+import ssl
 import struct
 
 import trio
@@ -29,13 +30,38 @@ class Wire(trio.abc.Stream):
     a send's deadline was the reason.
     """
 
-    def __init__(self, stream: trio.SocketStream, send_seconds: float) -> None:
-        self._stream = stream
+    def __init__(self, stream: trio.SocketStream, send_seconds: float, tls: ssl.SSLContext | None = None) -> None:
+        self._socket = stream
+        self._tls = None
+        self._stream: trio.abc.Stream = stream
+        if tls is not None:
+            # As over HTTPS, peers end with FIN alone.
+            self._tls = self._stream = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+        self._ahead = b""
         self._send_seconds = send_seconds
         self._unfinished_bytes = 0
         self.ended = trio.Event()
         self.too_slow = False
         self._held_until = -math.inf
+
+    async def secure(self) -> None:
+        """Go through the TLS handshake, if there is one to go through.
+
+        Raises:
+            trio.BrokenResourceError: the peer speaks no TLS, or did not like the certificate.
+        """
+        if self._tls is not None:
+            await self._tls.do_handshake()
+
+    async def peek(self, count: int) -> bytes:
+        """The first ``count`` bytes that come, fewer only at the end; they stay to be received.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost.
+        """
+        while len(self._ahead) < count and (data := await self._received(_RECEIVE_BYTES)):
+            self._ahead += data
+        return self._ahead[:count]
 
     def hold_until(self, when: float) -> None:
         """Pass no byte on, either way, until a time of trio's clock, as if the network had gone dead."""
@@ -70,7 +96,8 @@ class Wire(trio.abc.Stream):
         Raises:
             trio.BrokenResourceError: the connection is lost, or a message has too many bytes.
         """
-        data = await self._received(max_bytes or _RECEIVE_BYTES)
+        data, self._ahead = self._ahead, b""
+        data = data or await self._received(max_bytes or _RECEIVE_BYTES)
         if self._held_until > trio.current_time():
             data += await self._received_on_hold()
         self._unfinished_bytes += len(data)
@@ -108,12 +135,15 @@ class Wire(trio.abc.Stream):
         await self._stream.aclose()
 
     async def linger(self) -> None:
-        """Send FIN, read what still comes for a moment, then close: on unread bytes our last frame would be lost."""
+        """Send FIN, read what still comes for a moment, then close: on unread bytes our last frame would be lost.
+
+        Under TLS too this is done beneath it: what comes is thrown away in any case.
+        """
         left = LINGER_MAX_BYTES
         with trio.move_on_after(LINGER_SECONDS):
             try:
-                await self._stream.send_eof()
-                while left > 0 and (data := await self._stream.receive_some(_RECEIVE_BYTES)):
+                await self._socket.send_eof()
+                while left > 0 and (data := await self._socket.receive_some(_RECEIVE_BYTES)):
                     left -= len(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the peer is gone already, which is all that was waited for
@@ -126,11 +156,11 @@ class Wire(trio.abc.Stream):
     def reset(self) -> None:
         """End with RST."""
         try:
-            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except OSError:
             return  # closed already
         self._end()
 
     def _end(self) -> None:
         self.ended.set()
-        self._stream.socket.close()
+        self._socket.socket.close()

@@ -44,7 +44,7 @@ def deployment(
     cool_down_s: float = COOL_DOWN_S,
     max_cool_down_s: float = MAX_COOL_DOWN_S,
 ) -> Deployment:
-    """A deployment that nobody has asked yet, by default called as its connector; the rest as for ``CircuitBreaker``."""
+    """A deployment nobody has asked yet; without a name called as its connector. The rest: see ``CircuitBreaker``."""
     name = name or connector.name
     breaker = CircuitBreaker(name, failures=failures, cool_down_s=cool_down_s, max_cool_down_s=max_cool_down_s)
     return Deployment(

@@ -27,6 +27,9 @@ FLAGS: list[tuple[list[str], dict[str, Any]]] = [
     (["--port", "0"], {"port": 0}),
     (["--service", "openai"], {"service": "openai"}),
     (["--key", KEY], {"api_key": KEY}),
+    (["--tokens", "tokens.txt"], {"tokens_file": "tokens.txt"}),
+    (["--quota", "6"], {"quota": 6}),
+    (["--tls-cert", "c.pem", "--tls-key", "k.pem"], {"tls_cert": "c.pem", "tls_key": "k.pem"}),
     (["--model", "a", "--model", "b"], {"models": ("a", "b")}),
     (["--max-duration", "60"], {"session_seconds": 60.0}),
     (["--session-seconds", "60"], {"session_seconds": 60.0}),
@@ -65,6 +68,9 @@ def test_faults_come_from_a_script_and_from_chance(place: Path) -> None:
     [
         (["--faults", "missing.toml"], "Fault script missing.toml: "),
         (["--session-voice", "nobody"], "Simulator setting 'voice' must be one of "),
+        (["--tls-cert", "c.pem"], "Simulator setting 'tls_key' and 'tls_cert' are needed together"),
+        (["--port", "0", "--tls-cert", "c.pem", "--tls-key", "k.pem"], "TLS certificate c.pem: No such file"),
+        (["--port", "0", "--tokens", "none.txt"], "File of tokens none.txt: "),
     ],
 )
 def test_what_it_cannot_use_is_said(arguments: list[str], said: str, capsys: Capture) -> None:
@@ -78,7 +84,15 @@ def test_the_hint_is_the_environment_that_a_server_needs() -> None:
     assert "AZURE_OPENAI_ENDPOINT=http://127.0.0.1:8100\n" in shown
     assert "AZURE_OPENAI_DEPLOYMENT=rt" in shown
     assert KEY not in shown
+    assert "ws://127.0.0.1:8100/v1/realtime?model=rt" in shown
+    assert "OPENAI_BASE_URL=http://127.0.0.1:8100/v1\n" in shown
+    shown = usage_hint("wss://127.0.0.1:8100", SimulatorSettings(service="azure"))
+    assert "AZURE_OPENAI_ENDPOINT=https://127.0.0.1:8100\n" in shown
+    assert "OPENAI_BASE_URL" not in shown
+    assert "API_KEY" in shown
+    assert "API_KEY" not in usage_hint("wss://127.0.0.1:8100", SimulatorSettings(tokens_file="tokens"))
     shown = usage_hint("ws://127.0.0.1:8100", SimulatorSettings(service="openai"))
+    assert "AZURE" not in shown
     assert "OPENAI_BASE_URL=http://127.0.0.1:8100/v1\n" in shown
     assert "OPENAI_API_KEY=anything\n" in shown
 

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import math
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -140,10 +141,18 @@ async def connected(
     *,
     subprotocols: Sequence[str] = (),
     extra_headers: Sequence[tuple[bytes, bytes]] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Client]:
     """A client of a running simulator, before its first event."""
     # The stream is ours, because trio-websocket's own client leaves the socket open when the server closes first.
-    async with await trio.open_tcp_stream(*running.addresses[0]) as stream, trio.open_nursery() as nursery:
+    tcp = await trio.open_tcp_stream(*running.addresses[0])
+    opened: trio.SocketStream | trio.SSLStream[trio.SocketStream] = tcp
+    if tls is not None:
+        opened = trio.SSLStream(tcp, tls, server_hostname="localhost", https_compatible=True)
+    async with opened as stream, trio.open_nursery() as nursery:
+        if isinstance(stream, trio.SSLStream):
+            with trio.fail_after(PATIENCE_SECONDS):
+                await stream.do_handshake()
         websocket = await wrap_client_stream(
             nursery,
             stream,
@@ -174,11 +183,23 @@ HANDSHAKE = (
 )
 
 
+async def posted(running: Simulator, target: str, body: bytes = b"", headers: str = "") -> tuple[int, Json]:
+    """What a POST is answered with: status and JSON body."""
+    head = f"POST {target} HTTP/1.1\r\nHost: simulator\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    status, _, answer = await raw_request(running, head.encode() + body)
+    return status, msgspec.json.decode(answer)
+
+
 async def raw_handshake(running: Simulator, target: str, headers: str = "") -> tuple[int, dict[str, str], bytes]:
     """What a handshake is answered with: status, headers by lower-case name, and the body or first frames."""
+    return await raw_request(running, HANDSHAKE.format(target=target, headers=headers).encode())
+
+
+async def raw_request(running: Simulator, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What bytes are answered with until the end: status, headers by lower-case name, and the rest."""
     received = b""
     async with await trio.open_tcp_stream(*running.addresses[0]) as stream:
-        await stream.send_all(HANDSHAKE.format(target=target, headers=headers).encode())
+        await stream.send_all(request)
         with trio.move_on_after(PATIENCE_SECONDS):
             async for data in stream:
                 received += data

@@ -7,14 +7,19 @@ from typing import Any, cast
 import trio
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
+from server.simulator.configuration import Configuration
 from server.simulator.connection import Connection
 from server.simulator.faults import FaultSchedule
 from server.simulator.identifiers import seeded_ids
 from server.simulator.meter import Meter
 from server.simulator.settings import SimulatorSettings
 from server.simulator.thinking import by_rule
+from server.simulator.transcribing import TranscriptionConfiguration
 from server.simulator.wire import Wire
 from tests.simulator.driver import SYNTHETIC, Client
+
+# Unix seconds at which every session here begins.
+OPENED_AT = 1_760_000_000
 
 
 class MemorySocket:
@@ -100,7 +105,13 @@ class MemoryClient(Client):
 
 @asynccontextmanager
 async def in_memory(
-    settings: SimulatorSettings | None = None, *, seed: str = "1", opened: bool = True, **kwargs: Any
+    settings: SimulatorSettings | None = None,
+    *,
+    seed: str = "1",
+    opened: bool = True,
+    model: str = "gpt-realtime",
+    transcription: bool = False,
+    **kwargs: Any,
 ) -> AsyncIterator[MemoryClient]:
     """A client of one session, past ``session.created`` if ``opened``."""
     settings = settings or SimulatorSettings()
@@ -111,14 +122,19 @@ async def in_memory(
     client_side = MemorySocket(to_server, from_server, ends)
     wire = MemoryWire(server_side)
     given: dict[str, Any] = {"think": by_rule, "voice": SYNTHETIC, "recogniser": None, "meter": Meter()} | kwargs
+    ids = seeded_ids(seed)
+    expires_at = OPENED_AT + int(settings.longest_seconds)
     connection = Connection(
         cast("WebSocketConnection", server_side),
         cast("Wire", wire),
-        model="gpt-realtime",
+        configuration=(
+            TranscriptionConfiguration(ids("sess"), expires_at)
+            if transcription
+            else Configuration(ids("sess"), model, settings.voice, expires_at)
+        ),
         settings=settings,
-        ids=seeded_ids(seed),
+        ids=ids,
         faults=FaultSchedule(settings.faults).for_connection(1),
-        wall_clock=lambda: 1_760_000_000.0,
         **given,
     )
     client = MemoryClient(client_side, server_side, wire, connection)

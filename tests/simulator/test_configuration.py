@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.simulator.configuration import SERVER_VAD, Configuration
+from server.simulator.audio_input import SERVER_VAD
+from server.simulator.configuration import Configuration
 from server.simulator.refusal import Refusal
 
 
@@ -199,6 +200,65 @@ def test_tracing_cannot_be_changed_once_on() -> None:
     update(configuration, tracing="auto")
     with pytest.raises(Refusal):
         update(configuration, tracing=None)
+
+
+GA_KEYS: list[tuple[str, Any]] = [
+    ("model", "gpt-realtime-2.1"),
+    ("instructions", ""),
+    ("output_modalities", ["text"]),
+    ("audio", {"input": {}, "output": {}}),
+    ("tools", []),
+    ("tool_choice", "none"),
+    ("parallel_tool_calls", False),
+    ("reasoning", {"effort": "low"}),
+    ("max_output_tokens", 4096),
+    ("truncation", {"type": "retention_ratio", "retention_ratio": 0.8, "token_limits": {"post_instructions": 8000}}),
+    ("tracing", {"workflow_name": "w", "group_id": "g", "metadata": {"a": 1}}),
+    ("include", ["item.input_audio_transcription.logprobs"]),
+    ("prompt", {"id": "pmpt_1", "version": "2", "variables": {"city": "Bergen"}}),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), GA_KEYS)
+def test_each_of_the_fourteen_keys_is_taken_and_shown(key: str, value: Any) -> None:
+    configuration = Configuration("sess_1", "gpt-realtime-2.1", "alloy", 1_760_000_000)
+    before = copy.deepcopy(configuration.session)
+    update(configuration, **{key: value})
+    if key == "audio":
+        assert configuration.session == before
+    else:
+        assert configuration.session[key] == value
+
+
+def test_the_fourteen_are_all_there_are() -> None:
+    assert len(GA_KEYS) + len(["type"]) == 14
+
+
+@pytest.mark.parametrize("key", ["reasoning", "parallel_tool_calls"])
+@pytest.mark.parametrize(
+    ("model", "can"),
+    [
+        ("gpt-realtime", False),
+        ("gpt-realtime-2025-08-28", False),
+        ("gpt-realtime-1.5", False),
+        ("gpt-realtime-mini-2025-10-06", False),
+        ("gpt-4o-realtime-preview", False),
+        ("gpt-realtime-2", True),
+        ("gpt-realtime-2.1-mini", True),
+        ("our-deployment", True),
+    ],
+)
+def test_only_models_that_reason_take_the_settings_of_reasoning(key: str, model: str, *, can: bool) -> None:
+    configuration = Configuration("sess_1", model, "alloy", 1_760_000_000)
+    value: Any = {"effort": "low"} if key == "reasoning" else True
+    if can:
+        configuration.update({"type": "realtime", key: value}, voice_locked=False)
+        assert configuration.session[key] == value
+        return
+    with pytest.raises(Refusal) as refused:
+        configuration.update({"type": "realtime", key: value}, voice_locked=False)
+    assert (refused.value.detail.code, refused.value.detail.param) == ("unsupported_parameter", f"session.{key}")
+    assert key not in configuration.session
 
 
 JSON = st.recursive(

@@ -62,6 +62,10 @@ WRONG: list[tuple[Any, str]] = [
     ({"do": "error", "code": 3}, "fault 2, key 'code'"),
     ({"do": "drop", "nth": -1}, "fault 2, key 'nth'"),
     ({"do": "drop", "connection": 0}, "fault 2, key 'connection'"),
+    ({"do": "drop", "first": 0}, "fault 2, key 'first'"),
+    ({"do": "drop", "every": -1}, "fault 2, key 'every'"),
+    ({"do": "drop", "every": 2, "first": 3}, "fault 2, key 'first': cannot go with every"),
+    ({"do": "http", "status": 429, "when": "handshake", "code": 429}, "fault 2, key 'code': must be a string"),
     ({"do": "drop", "after_ms": -1}, "fault 2, key 'after_ms'"),
     ({"do": "drop", "when": "handshake", "after_ms": 1}, "fault 2, key 'after_ms'"),
     ({"do": "slow", "factor": 0}, "fault 2, key 'factor'"),
@@ -85,6 +89,20 @@ def test_a_rule_is_due_at_the_nth_of_its_moments_in_its_connection() -> None:
     assert third.due("response.done") == []
     other = schedule.for_connection(1)
     assert [other.due("response.done") for _ in range(3)] == [[], [], []]
+
+
+def test_a_rule_is_for_one_connection_the_first_ones_every_nth_or_all() -> None:
+    rules = fault_rules([{"do": "drop", "connection": 2}, {"do": "reset", "first": 2}, {"do": "http", "status": 429,
+                         "when": "handshake", "every": 3}, {"do": "expire"}])  # fmt: skip
+    concerned = [[rule.do for rule in rules if rule.concerns(nth)] for nth in range(1, 7)]
+    assert concerned == [
+        ["reset", "expire"],
+        ["drop", "reset", "expire"],
+        ["http", "expire"],
+        ["expire"],
+        ["expire"],
+        ["http", "expire"],
+    ]
 
 
 def test_nth_zero_is_every_one_and_rules_keep_their_order() -> None:

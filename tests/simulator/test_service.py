@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,7 @@ import trio
 import trio.testing
 
 from server.simulator import connection as connection_module
-from server.simulator import service as service_module
+from server.simulator import door as door_module
 from server.simulator import wire as wire_module
 from server.simulator.faults import fault_rules
 from server.simulator.service import Simulator
@@ -58,15 +59,24 @@ async def test_realtime_is_selected_iff_offered() -> None:
             assert client.websocket.subprotocol is None
 
 
+AZURE_TARGET = "/openai/v1/realtime?model=known"
+
+
 async def test_azure_refuses_over_http() -> None:
-    async with simulator(SimulatorSettings(api_key="right", models=("known",))) as running:
-        status, body, _ = await rejected(running, headers="api-key: wrong\r\n")
-        assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+    settings = SimulatorSettings(service="azure", api_key="right", models=("known",))
+    async with simulator(settings) as running:
+        status, body, headers = await rejected(running, AZURE_TARGET, "api-key: wrong\r\n")
+        assert (status, body["error"]["code"], headers["content-type"]) == (401, "401", "application/json")
         key = "api-key: right\r\n"
-        assert (await rejected(running, headers=key))[0] == 404
-        assert (await rejected(running, "/v1/realtime", key))[0] == 400
-        assert (await rejected(running, "/elsewhere", key))[0] == 404
-        async with connected(running, "/v1/realtime?model=known", extra_headers=[(b"api-key", b"right")]) as client:
+        for target, refused in (
+            ("/openai/v1/realtime?model=new", (404, "DeploymentNotFound")),
+            (f"{AZURE_TARGET}&api-version=2024-10-01-preview", (400, "BadRequest")),
+            ("/openai/realtime?api-version=2024-10-01-preview&deployment=known", (404, "404")),
+            ("/v1/realtime?model=known", (404, "404")),
+        ):
+            status, body, _ = await rejected(running, target, key)
+            assert (status, body["error"]["code"]) == refused
+        async with connected(running, AZURE_TARGET, extra_headers=[(b"api-key", b"right")]) as client:
             await client.until("session.created")
 
 
@@ -80,12 +90,28 @@ async def test_azure_refuses_over_http() -> None:
          "beta_api_shape_disabled", 4000),
     ],
 )  # fmt: skip
-async def test_openai_accepts_says_why_not_and_closes(target: str, headers: Any, code: str, close: int) -> None:
-    settings = SimulatorSettings(service="openai", api_key="right", models=("known",))
+@pytest.mark.parametrize("service", ["openai", "both"])
+async def test_openai_accepts_says_why_not_and_closes(
+    service: Any, target: str, headers: Any, code: str, close: int
+) -> None:
+    settings = SimulatorSettings(service=service, api_key="right", models=("known",))
     async with simulator(settings) as running, connected(running, target, extra_headers=headers) as client:
         assert await client.closed() == (close, f"invalid_request_error.{code}")
         (error,) = client.events
-        assert (error["type"], error["error"]["code"]) == ("error", code)
+        assert (error["type"], error["error"]["type"], error["error"]["code"]) == (
+            "error",
+            "invalid_request_error",
+            code,
+        )
+
+
+async def test_each_path_has_the_lifetime_of_its_service() -> None:
+    async with simulator() as running:
+        now = time.time()
+        for target, seconds in ((AZURE_TARGET, 1800), (TARGET, 3600)):
+            async with connected(running, target) as client:
+                expires_at = (await client.until("session.created"))["session"]["expires_at"]
+                assert abs(expires_at - now - seconds) < 60
 
 
 async def test_one_connection_too_many_is_asked_to_come_back() -> None:
@@ -97,14 +123,69 @@ async def test_one_connection_too_many_is_asked_to_come_back() -> None:
         await answers(running)
 
 
+@pytest.mark.parametrize("target", [AZURE_TARGET, TARGET])
+async def test_beyond_the_quota_of_a_minute_it_is_429_until_the_minute_is_over(target: str) -> None:
+    async with simulator(SimulatorSettings(quota=2, models=("known", "gpt-realtime"))) as running:
+        # What is refused for another reason costs nothing.
+        assert (await rejected(running, "/openai/v1/realtime?model=new"))[0] == 404
+        for _ in range(2):
+            async with connected(running, target) as client:
+                await client.until("session.created")
+        status, body, headers = await rejected(running, target)
+        assert status == 429
+        assert body["error"]["code"] == ("429" if target == AZURE_TARGET else "rate_limit_exceeded")
+        assert 55 <= int(headers["retry-after"]) <= 60
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
-async def test_a_handshake_is_refused_by_script(status: int) -> None:
+@pytest.mark.parametrize("target", [AZURE_TARGET, TARGET])
+async def test_a_handshake_is_refused_by_script_in_the_words_of_the_service(status: int, target: str) -> None:
     rule = {"do": "http", "when": "handshake", "status": status, "retry_after": 7, "connection": 1}
     async with simulator(SimulatorSettings(faults=fault_rules([rule])), think=SAYS) as running:
-        got, _, headers = await rejected(running)
+        got, body, headers = await rejected(running, target)
         assert (got, headers["retry-after"]) == (status, "7")
+        assert set(body["error"]) == (
+            {"code", "message"} if target == AZURE_TARGET else {"code", "message", "type", "param"}
+        )
         await answers(running)
         assert running.faults.fired == {"http": 1}
+
+
+async def test_a_script_may_put_its_own_words_into_a_refusal() -> None:
+    rule = {"do": "http", "when": "handshake", "status": 429, "code": "insufficient_quota", "message": "Pay first."}
+    async with simulator(SimulatorSettings(faults=fault_rules([rule]))) as running:
+        assert (await rejected(running, AZURE_TARGET))[1] == {
+            "error": {"code": "insufficient_quota", "message": "Pay first."}
+        }
+
+
+async def test_the_first_connections_are_refused_and_every_third_hangs() -> None:
+    rules = [
+        {"do": "http", "when": "handshake", "status": 503, "first": 2},
+        {"do": "stall", "when": "handshake", "every": 3},
+    ]
+    async with simulator(SimulatorSettings(faults=fault_rules(rules)), think=SAYS) as running:
+        for _ in range(2):
+            assert (await rejected(running))[0] == 503
+        with trio.move_on_after(0.2) as patience:
+            await rejected(running)
+        assert patience.cancelled_caught
+        for _ in range(2):
+            await answers(running)
+        assert running.faults.fired == {"http": 2, "stall": 1}
+
+
+async def test_compression_is_declined() -> None:
+    async with simulator() as running:
+        request = HANDSHAKE.format(target=TARGET, headers="Sec-WebSocket-Extensions: permessage-deflate\r\n")
+        async with await trio.open_tcp_stream(*running.addresses[0]) as stream:
+            await stream.send_all(request.encode())
+            head = b""
+            with trio.fail_after(5):
+                while b"\r\n\r\n" not in head:
+                    head += await stream.receive_some()
+        assert head.startswith(b"HTTP/1.1 101")
+        assert b"permessage-deflate" not in head.partition(b"\r\n\r\n")[0]
 
 
 @pytest.mark.parametrize("action", ["drop", "reset"])
@@ -169,6 +250,8 @@ RUBBISH = [
     b"",
     b"\x16\x03\x01\x02\x00\x01\x00",
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+    b"POST  \r\n\r\n",
     b"POST /v1/realtime?model=m HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
     b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     HANDSHAKE.format(target=TARGET, headers="X: ÿþ\r\nSec-WebSocket-Protocol: ÿ\r\n").encode("latin-1"),
@@ -210,14 +293,14 @@ async def test_frames_after_the_handshake_may_be_rubbish_too() -> None:
 
 
 async def test_silence_in_place_of_a_handshake_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "HANDSHAKE_SECONDS", 0.05)
+    monkeypatch.setattr(door_module, "HANDSHAKE_SECONDS", 0.05)
     async with simulator() as running, await trio.open_tcp_stream(*running.addresses[0]) as stream:
         with trio.fail_after(2):
             assert await stream.receive_some(10) == b""
 
 
 async def test_a_message_too_big_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "MESSAGE_MAX_BYTES", 300_000)
+    monkeypatch.setattr(door_module, "MESSAGE_MAX_BYTES", 300_000)
     async with simulator(think=SAYS) as running:
         async with connected(running) as client:
             await client.until("session.created")
@@ -354,7 +437,14 @@ async def test_the_services_meter_counts_every_session() -> None:
 
 
 def test_a_setting_that_makes_no_sense_is_named() -> None:
-    for wrong in ({"port": 70_000}, {"voice": "nova"}, {"pace": -1.0}, {"max_connections": 0}):
+    for wrong in (
+        {"port": 70_000},
+        {"voice": "nova"},
+        {"pace": -1.0},
+        {"max_connections": 0},
+        {"quota": -1},
+        {"tls_key": "key.pem"},
+    ):
         with pytest.raises(ValueError, match=f"simulator setting '{next(iter(wrong))}'"):
             SimulatorSettings(**wrong)
 

@@ -209,6 +209,8 @@ BAD_RESPONSES: list[tuple[Json, str, str]] = [
     ({"max_output_tokens": 0}, "invalid_value", "response.max_output_tokens"),
     ({"output_modalities": ["audio", "text"]}, "invalid_value", "response.output_modalities"),
     ({"audio": {"input": {}}}, "unknown_parameter", "response.audio.input"),
+    ({"modalities": ["text"]}, "unknown_parameter", "response.modalities"),
+    ({"reasoning": {"effort": "low"}}, "unsupported_parameter", "response.reasoning"),
 ]  # fmt: skip
 
 

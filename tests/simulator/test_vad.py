@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.simulator.configuration import SEMANTIC_VAD, SERVER_VAD
+from server.simulator.audio_input import SEMANTIC_VAD, SERVER_VAD
 from server.simulator.vad import SpeechStarted, SpeechStopped, VoiceActivity
 from server.simulator.voice import g711
 from tests.simulator.sounds import silence, tone
