@@ -124,7 +124,7 @@ class Asking:
         if isinstance(params.get("input"), list):
             # ``input`` replaces the context, so the calls and their results must be named in it.
             params["input"] = params["input"] + [{"type": "item_reference", "id": id_} for id_ in turn.call_items]
-        if params.get("tool_choice", "auto") not in ("auto", "none") or self._configuration.forces_tools:
+        if (params.get("tool_choice") or "auto") not in ("auto", "none") or self._configuration.forces_tools:
             # Inherited, a forced call would be made again and again.
             params["tool_choice"] = "auto"
         if turn.rounds >= MAX_TOOL_ROUNDS:

@@ -9,20 +9,23 @@ from protocol.realtime.usage import Usage
 
 
 class ResponseParams(Wire, kw_only=True):
-    """The ``response`` object of ``response.create`` (GA). ``conversation`` "none" makes the response out-of-band."""
+    """The ``response`` object of ``response.create`` (GA). ``conversation`` "none" makes the response out-of-band.
+
+    A member that is null counts as absent: typed clients (LiveKit) send all that they have no value for.
+    """
 
     audio: Maybe[Any] = UNSET
-    conversation: Maybe[str] = UNSET
-    input: Maybe[list[Any]] = UNSET
-    instructions: Maybe[str] = UNSET
-    max_output_tokens: Maybe[int | str] = UNSET
+    conversation: Maybe[str | None] = UNSET
+    input: Maybe[list[Any] | None] = UNSET
+    instructions: Maybe[str | None] = UNSET
+    max_output_tokens: Maybe[int | str | None] = UNSET
     metadata: Maybe[dict[str, str] | None] = UNSET
-    output_modalities: Maybe[list[str]] = UNSET
-    parallel_tool_calls: Maybe[bool] = UNSET
+    output_modalities: Maybe[list[str] | None] = UNSET
+    parallel_tool_calls: Maybe[bool | None] = UNSET
     prompt: Maybe[Any] = UNSET
     reasoning: Maybe[Any] = UNSET
     tool_choice: Maybe[Any] = UNSET
-    tools: Maybe[list[Tool]] = UNSET
+    tools: Maybe[list[Tool] | None] = UNSET
 
 
 class ErrorInfo(Wire, kw_only=True):

@@ -53,15 +53,21 @@ def is_out_of_band(params: dict[str, Any]) -> bool:
     return bool(params.get("conversation") == "none")
 
 
-def check_params(params: Any) -> None:
-    """Refuse what is no ``response`` object."""
-    _PARAMS(params, "response")
+def checked_params(params: Any) -> dict[str, Any]:
+    """The ``response`` object without what is null in it, which counts as absent: typed clients send all members.
+
+    Raises:
+        Refusal: it is none.
+    """
+    given = {key: value for key, value in params.items() if value is not None} if isinstance(params, dict) else params
+    _PARAMS(given, "response")
+    return dict(given)
 
 
 def plan_response(
     params: dict[str, Any], configuration: Configuration, conversation: Conversation, ids: Ids, context_tokens: int
 ) -> Plan:
-    """The plan for parameters that passed ``check_params``; its prompt has at most ``context_tokens``.
+    """The plan for parameters that passed ``checked_params``; its prompt has at most ``context_tokens``.
 
     Raises:
         Refusal: a referenced item or a chosen tool does not exist, the voice is locked, or the model cannot do it.

@@ -21,7 +21,7 @@ from server.simulator.item_shape import ITEM, base64_bytes
 from server.simulator.listening import Listener
 from server.simulator.meter import Meter, Segment, TokenRate, shared_prefix, usage_of
 from server.simulator.refusal import INVALID_REQUEST, Refusal
-from server.simulator.request import bytes_per_ms, check_params, is_out_of_band, plan_response
+from server.simulator.request import bytes_per_ms, checked_params, is_out_of_band, plan_response
 from server.simulator.response import LiveResponse
 from server.simulator.settings import SimulatorSettings
 from server.simulator.transcribing import TranscriptionConfiguration
@@ -229,9 +229,7 @@ class Session:
 
     def _create_response(self, value: dict[str, Any]) -> None:
         params = value.get("response")
-        params = {} if params is None else params
-        check_params(params)
-        self._respond(params)
+        self._respond(checked_params({} if params is None else params))
 
     def _cancel_response(self, value: dict[str, Any]) -> None:
         wanted = value.get("response_id")

@@ -308,3 +308,10 @@ async def test_too_little_sound_is_no_turn(target: Target) -> None:
         wire.send("input_audio_buffer.append", audio=base64.b64encode(bytes(480)).decode())
         error = await wire.refused("input_audio_buffer.commit")
         assert error["code"] == "input_audio_buffer_commit_empty"
+
+
+async def test_what_is_null_in_a_request_for_a_response_is_absent(target: Target) -> None:
+    async with target.talking(instructions="Answer in one short sentence.") as wire:
+        await wire.place(typed("Say hello."))
+        done = await wire.respond(instructions=None, tools=None, tool_choice=None, max_output_tokens=None)
+        assert done["status"] == "completed"

@@ -183,7 +183,7 @@ def test_json_that_is_no_object_is_an_invalid_event(sent: bytes) -> None:
         ({"type": "response.done"}, "invalid_value", "type"),
         ({"type": "transcription_session.update"}, "invalid_value", "type"),
         ({"type": "response.create", "response": 7}, "invalid_type", "response"),
-        ({"type": "response.create", "response": {"tools": None}}, "invalid_type", "response.tools"),
+        ({"type": "response.create", "response": {"tools": 7}}, "invalid_type", "response.tools"),
         ({"type": "response.create", "response": {"metadata": {"a": 1}}}, "invalid_type", "response.metadata[...]"),
         ({"type": "session.update"}, "missing_required_parameter", "session"),
         ({"type": "session.update", "session": None}, "invalid_type", "session"),
