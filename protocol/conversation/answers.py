@@ -11,13 +11,12 @@ from typing import Any
 
 import msgspec
 
-from protocol.avatar.events import AvatarCitations
-from protocol.conversation.actions import Charge, Evidence, Ignored, Record, Said, SetDeadline, ToolResult
+from protocol.conversation.actions import Charge, Ignored, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.asking import MAX_TOOL_ROUNDS, Asking
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import ServerCalls
-from protocol.conversation.citations import by_support, tool_response
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.findings import Findings
 from protocol.conversation.history import History
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.requests import Request
@@ -25,7 +24,7 @@ from protocol.conversation.shown_responses import LOST, ShownResponses
 from protocol.conversation.synthetic import created_from, sum_of, usage_event
 from protocol.conversation.turns import Phase, Turn
 from protocol.conversation.visibility import HiddenItems
-from protocol.realtime.codec import Head, decode_object, encode
+from protocol.realtime.codec import Head, decode_object
 from protocol.realtime.items import Item
 from protocol.realtime.response import Response
 from protocol.realtime.server_events import (
@@ -36,7 +35,6 @@ from protocol.realtime.server_events import (
     ResponseCreated,
     ResponseDone,
 )
-from protocol.realtime.usage import Usage
 
 AGAIN_DEADLINE = "again"
 # An answer that failed and that nobody saw is asked for again so long after, each time. Together they are not much more
@@ -66,14 +64,10 @@ class Answers:
         self._shown = ShownResponses(outlet)
         self._asking = Asking(outlet, configuration)
         self._avatar_events = avatar_events
-        self._voicerag_events = voicerag_events
-        self._hidden = hidden
         self._turn: Turn | None = None
         self._calls = ServerCalls(outlet, configuration, hidden, tool_s)
         self._last_response_id = ""
-        # What was found since the last answer; the next message is what rests on it.
-        self._evidence: list[Evidence] = []
-        self._found_by = ""
+        self._findings = Findings(outlet, history, hidden, avatar_events=avatar_events, voicerag_events=voicerag_events)
 
     # The client asks
 
@@ -220,7 +214,8 @@ class Answers:
             turn.phase, turn.rounds = Phase.TOOLS, turn.rounds + 1
             self._follow_up_if_ready(turn)
         else:
-            self._turn, self._evidence = None, []
+            self._turn = None
+            self._findings.forget()
             self._states.enter("listening")
 
     def was_billed(self, response_id: str) -> bool:
@@ -277,7 +272,7 @@ class Answers:
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
         self._shown.show(turn)
         usage = sum_of(turn.hidden_usage, event.response.usage)
-        self._outlet.to_client(self._shown_done(frame, event, usage if turn.hidden_usage is not None else None))
+        self._outlet.to_client(self._calls.shown_done(frame, event, usage if turn.hidden_usage is not None else None))
         turn.open_to_client, turn.hidden_usage = False, None
         if usage is not None and self._avatar_events:
             self._outlet.announce(usage_event(event.response.id, usage))
@@ -291,22 +286,7 @@ class Answers:
             self._outlet.to_client(created_from(decode_object(frame), self._outlet.new_event_id()))
         self._shown.out_of_band.pop(response.id, None)
         if shown:
-            self._outlet.to_client(self._shown_done(frame, event, None))
-
-    def _shown_done(self, frame: bytes, event: ResponseDone, usage: Usage | None) -> bytes:
-        """``response.done`` without the calls of server tools, and with ``usage`` where that is not the service's."""
-        hides = any(self._calls.is_hidden(item) for item in event.response.output)
-        if not hides and usage is None:
-            return frame
-        shown = decode_object(frame)
-        response = shown["response"]
-        if hides:
-            # Item for item as in the struct that was made of the same list.
-            pairs = zip(response["output"], event.response.output, strict=True)
-            response["output"] = [item for item, read in pairs if not self._calls.is_hidden(read)]
-        if usage is not None:
-            response["usage"] = {**(response.get("usage") or {}), **msgspec.to_builtins(usage)}
-        return encode(shown)
+            self._outlet.to_client(self._calls.shown_done(frame, event, None))
 
     def item_added(self, frame: bytes, event: OutputItemAdded) -> None:
         """``response.output_item.added``."""
@@ -356,19 +336,7 @@ class Answers:
             if text:
                 self._outlet.do(Record(Said(item.id or "", "assistant", text)))
             if self._is_live(event.response_id):
-                self._cite(event.response_id, item.id or "", text)
-
-    def _cite(self, response_id: str, item_id: str, text: str) -> None:
-        """Names what the answer rests on, when it is known what was answered: well before it was played."""
-        evidence, self._evidence = self._evidence, []
-        if not evidence or not (self._avatar_events or self._voicerag_events):
-            return
-        sources = by_support(text, evidence)
-        if self._avatar_events:
-            self._outlet.announce(AvatarCitations(response_id=response_id, item_id=item_id, sources=sources))
-        if self._voicerag_events:
-            asked_in = self._history.before(item_id, self._hidden)
-            self._outlet.announce(tool_response(sources, evidence, self._found_by, asked_in))
+                self._findings.cite(event.response_id, item.id or "", text)
 
     def passes(self, response_id: str | None) -> bool:
         """Whether an event of this response may go to the client; shows the response if it was still held back."""
@@ -416,10 +384,7 @@ class Answers:
         if turn is None:
             return
         if turn is self._turn:
-            known = {found.source.id for found in self._evidence}
-            self._evidence += [found for found in result.evidence if found.source.id not in known]
-            if result.evidence:
-                self._found_by = self._calls.name_of(call_id)
+            self._findings.add(self._calls.name_of(call_id), result)
         self._follow_up_if_ready(turn)
 
     def _follow_up_if_ready(self, turn: Turn) -> None:
@@ -512,7 +477,8 @@ class Answers:
         else:
             self._outlet.announce(Error(error=msgspec.structs.replace(error, event_id=None)))
         turn.superseded = True
-        self._turn, self._evidence = None, []
+        self._turn = None
+        self._findings.forget()
         self._states.enter("listening")
 
     def _supersede(self, turn: Turn, reason: str) -> None:
@@ -523,7 +489,8 @@ class Answers:
             self._shown.end_turn(turn, "cancelled", None, reason)
         if turn.client_create is not None:
             self._asking.refuse_cancelled(turn.client_create.get("event_id") or None)
-        self._turn, self._evidence = None, []
+        self._turn = None
+        self._findings.forget()
         self._states.enter("listening")
 
     def broken_off(self, sent_ms: Callable[[str], float]) -> None:

@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from protocol.conversation.actions import Called, Ignored, Record, RunTool, SetDeadline, ToolResult
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.turns import Turn
 from protocol.conversation.visibility import HiddenItems
+from protocol.realtime.codec import decode_object, encode
 from protocol.realtime.items import Item
 from protocol.realtime.response import Response
+from protocol.realtime.server_events import ResponseDone
+from protocol.realtime.usage import Usage
 
 # The deadline of each call: this and its call id.
 TOOL_DEADLINE = "tool:"
@@ -52,6 +57,21 @@ class ServerCalls:
     def is_hidden(self, item: Item) -> bool:
         """Whether the client must not see an item."""
         return item.id in self._hidden or (self.is_one(item) and not self._configuration.show_tools)
+
+    def shown_done(self, frame: bytes, event: ResponseDone, usage: Usage | None) -> bytes:
+        """``response.done`` without the calls of server tools, and with ``usage`` where that is not the service's."""
+        hides = any(self.is_hidden(item) for item in event.response.output)
+        if not hides and usage is None:
+            return frame
+        shown = decode_object(frame)
+        response = shown["response"]
+        if hides:
+            # Item for item as in the struct that was made of the same list.
+            pairs = zip(response["output"], event.response.output, strict=True)
+            response["output"] = [item for item, read in pairs if not self.is_hidden(read)]
+        if usage is not None:
+            response["usage"] = {**(response.get("usage") or {}), **msgspec.to_builtins(usage)}
+        return encode(shown)
 
     def name_of(self, call_id: str) -> str:
         """The tool that a call that was seen here calls."""

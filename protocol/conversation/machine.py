@@ -19,40 +19,29 @@ from collections.abc import Callable
 
 from protocol.avatar.events import AvatarGoingAway, AvatarSession
 from protocol.conversation import notes
-from protocol.conversation.actions import Action, Ignored, LeaveAlone, SetDeadline, ToolResult
+from protocol.conversation.actions import Action, Ignored, SetDeadline, ToolResult
 from protocol.conversation.answers import AGAIN_DEADLINE, Answers
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import NO_RESULT, TOOL_DEADLINE
 from protocol.conversation.client_side import APPEND as CLIENT_AUDIO
 from protocol.conversation.client_side import PLAYBACK, ClientSide, invalid
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.connections import Connections
 from protocol.conversation.departure import DEPARTURE_DEADLINE, Departure
 from protocol.conversation.history import History
 from protocol.conversation.idle_watch import IDLE_DEADLINE, IdleWatch, Silence
 from protocol.conversation.interruption import Interruption
 from protocol.conversation.limits import Limits
 from protocol.conversation.lost_speech import LOST_SPEECH_DEADLINE, LostSpeech
-from protocol.conversation.outlet import OWN_EVENT_PREFIX, Outlet
+from protocol.conversation.outlet import Outlet
 from protocol.conversation.playback import Playback
 from protocol.conversation.presence import RESUME_DEADLINE, Presence
 from protocol.conversation.replay import Replay
-from protocol.conversation.service_side import AUDIO_DELTA, ServiceSide, read_event, unnamed
-from protocol.conversation.service_watch import RESPONSE_DEADLINE, STALL_DEADLINE, ServiceWatch, Verdict
-from protocol.conversation.succession import (
-    OPENING_DEADLINE,
-    OPENING_DEADLINE_S,
-    RECONNECT_DEADLINE,
-    ROLLOVER_DEADLINE,
-    STANDBY_OPENING_DEADLINE,
-    Connection,
-    Phase,
-    Succession,
-)
+from protocol.conversation.service_side import ServiceSide
+from protocol.conversation.succession import Succession
 from protocol.conversation.visibility import HiddenItems
 from protocol.endings import EndReason
-from protocol.realtime import server_events as server
-from protocol.realtime.codec import Head, InvalidEvent, decode_object, encode, read_head
-from protocol.realtime.error_classes import ErrorClass
+from protocol.realtime.codec import InvalidEvent, read_head
 from protocol.realtime.server_events import ErrorDetail
 
 DURATION_DEADLINE = "duration"
@@ -60,8 +49,6 @@ DURATION_DEADLINE = "duration"
 # Seconds within which a client that is sent away is asked to connect again: as long as another server needs to be
 # there in a rolling update, and not all of them at once.
 _RECONNECT_WITHIN_S = 5.0
-# A quota is refilled by the minute at the earliest (the services' limits are per minute), or by paying.
-QUOTA_REST_S = 60.0
 
 
 class Conversation:
@@ -117,7 +104,7 @@ class Conversation:
             self._lost_speech,
             avatar_events=avatar_events,
         )
-        self._service = ServiceSide(
+        service = ServiceSide(
             outlet,
             configuration,
             self._answers,
@@ -129,7 +116,6 @@ class Conversation:
             self._client,
             avatar_events=avatar_events,
         )
-        self._watch = ServiceWatch(outlet, limits)
         self._idle = IdleWatch(outlet, limits)
         self._departure = Departure(outlet, self._playback)
         self._presence = Presence(
@@ -142,17 +128,24 @@ class Conversation:
             self._hidden,
             limits,
         )
-        # The code of the last error that made a connection useless, for the words of the end.
-        self._last_error = ""
-        self._expired = False
+        self._connections = Connections(
+            outlet,
+            configuration,
+            self._answers,
+            self._client,
+            service,
+            self._succession,
+            self._playback,
+            self._states,
+            self._presence,
+            self._idle,
+            limits,
+            end=self._end_for_want_of_service,
+            person_is_there=self._person_is_there,
+        )
         self._deadlines: dict[str, Callable[[], None]] = {
-            OPENING_DEADLINE: self._opening_overdue,
-            STANDBY_OPENING_DEADLINE: lambda: self._succession.lose_standby("it was not confirmed in time"),
-            ROLLOVER_DEADLINE: self._succession.rollover_due,
-            RECONNECT_DEADLINE: self._succession.reconnect,
+            **self._connections.deadlines,
             AGAIN_DEADLINE: self._answers.ask_again,
-            RESPONSE_DEADLINE: self._response_overdue,
-            STALL_DEADLINE: self._look_for_stall,
             LOST_SPEECH_DEADLINE: self._lost_speech.tell,
             IDLE_DEADLINE: self._look_for_silence,
             DURATION_DEADLINE: self._last_long_enough,
@@ -223,32 +216,15 @@ class Conversation:
         ``transcription_model``: what transcribes speech at this service, where it is called otherwise than elsewhere.
         """
         self._outlet.now = now
-        opened = self._known(connection, "open")
-        if opened is not None:
-            opened.transcription_model = transcription_model
-            self._client.settle_truncations()
-            self._succession.opened(opened, wall)
-            if opened is self._succession.current:
-                self._answers.sent_again()
-                self._watch.connection_replaced()
+        self._connections.opened(connection, wall, transcription_model)
         return self._finish()
 
     def on_upstream(self, connection: int, frame: bytes, now: float) -> list[Action]:
         """A text frame came from the service. A frame that is no event is dropped and noted."""
         self._outlet.now = now
         try:
-            head = read_head(frame)
-            by = self._known(connection, head.type)
-            if by is None:
-                self._heard_too_late(connection, frame, head)
+            if not self._connections.heard(connection, frame):
                 return self._outlet.take()
-            if by is self._succession.standby:
-                self._heard_of_standby(by, frame, head)
-            else:
-                self._watch.heard_at = now
-                self._heard_of_service(by, frame, head)
-                if head.type == AUDIO_DELTA:
-                    return self._outlet.take()
         except InvalidEvent as error:
             self._outlet.do(Ignored("upstream", "malformed", error.detail.message))
         return self._finish()
@@ -269,186 +245,8 @@ class Conversation:
         ``retry_after_s`` is when the service said to try again.
         """
         self._outlet.now = now
-        lost = self._known(connection, "lost")
-        if lost is None:
-            return self._finish()
-        if lost is self._succession.standby:
-            self._succession.lose_standby(message)
-        elif not self._succession.was_confirmed or (lost.phase is Phase.CONNECTING and not retryable):
-            self._end_without_service(reason, message, retry_after_s)
-        else:
-            self._replace_connection(reason, message, retry_after_s)
+        self._connections.lost(connection, reason, message, retryable=retryable, retry_after_s=retry_after_s)
         return self._finish()
-
-    def _known(self, connection: int, what: str) -> Connection | None:
-        """The connection, if it still counts."""
-        known = self._succession.of(connection)
-        if known is None:
-            self._outlet.do(Ignored("upstream", what, "it came by a connection that is over"))
-        return known
-
-    def _heard_too_late(self, connection: int, frame: bytes, head: Head) -> None:
-        """By a connection that was left nothing is said any more; but what it generated is billed."""
-        if head.type == "response.done" and self._succession.was_asked_for(connection):
-            _, event = read_event(frame, head)
-            if isinstance(event, server.ResponseDone):
-                self._answers.done_too_late(event)
-
-    def _heard_of_standby(self, standby: Connection, frame: bytes, head: Head) -> None:
-        item_id = None
-        match read_event(frame, head)[1]:
-            case server.SessionCreated(event_id=event_id, session=session):
-                self._succession.greeted(standby, event_id, session.expires_at or None)
-            case server.SessionUpdated(session=session):
-                self._succession.expires(standby, session.expires_at or None)
-            case server.ItemAdded(item=item) | server.ItemCreated(item=item):
-                item_id = item.id or None
-            case server.Error(error=error) if error.event_id in (None, standby.opening_id):
-                self._succession.lose_standby(error.code or error.type)
-                return
-        self._succession.standing_by(standby, head, item_id)
-
-    def _heard_of_service(self, connection: Connection, frame: bytes, head: Head) -> None:
-        match head.type:
-            case "session.created":
-                _, created = read_event(frame, head)
-                if isinstance(created, server.SessionCreated):
-                    # Shown when our configuration is confirmed: the client never sees a session that is not yet ours.
-                    self._succession.greeted(connection, created.event_id, created.session.expires_at or None)
-            case "session.updated":
-                _, updated = read_event(frame, head)
-                if isinstance(updated, server.SessionUpdated):
-                    self._session_updated(connection, frame, updated)
-            case "error":
-                _, event = read_event(frame, head)
-                if isinstance(event, server.Error):
-                    self._error(connection, frame, event)
-            case "input_audio_buffer.speech_started" | "input_audio_buffer.committed":
-                self._person_is_there()
-                self._service.take(connection, frame, head)
-            case "response.done":
-                self._response_done(connection, frame, head)
-            case _:
-                self._service.take(connection, frame, head)
-
-    def _response_done(self, connection: Connection, frame: bytes, head: Head) -> None:
-        _, done = read_event(frame, head)
-        if not isinstance(done, server.ResponseDone):
-            return
-        repeated = self._answers.was_billed(done.response.id)
-        kind = ErrorClass.BENIGN if repeated else self._watch.ended(done.response)
-        if kind is ErrorClass.RETRY and self._answers.asks_again(done):
-            return
-        is_over = kind in (ErrorClass.RECYCLE, ErrorClass.FATAL)
-        if not (is_over and self._answers.failed_here(done)):
-            self._service.take(connection, frame, head)
-        if is_over:
-            details = done.response.status_details
-            self._replace_useless(connection, (details.error.code or None) if details and details.error else None)
-
-    def _session_updated(self, connection: Connection, frame: bytes, event: server.SessionUpdated) -> None:
-        is_first = not self._succession.was_confirmed
-        self._succession.expires(connection, event.session.expires_at or None)
-        updated = decode_object(frame)
-        self._configuration.learn(updated["session"])
-        self._outlet.journal.manual = not self._configuration.takes_turns
-        updated["session"] = self._presence.shown_session = self._configuration.shown(updated["session"])
-        if not self._succession.confirmed_own(connection):
-            self._configuration.confirmed()
-            self._outlet.journal.settle("session.updated")
-            self._outlet.to_client(encode(updated))
-        elif is_first:
-            updated["type"], updated["event_id"] = "session.created", connection.created_event_id or event.event_id
-            self._outlet.to_client(encode(updated))
-            self._states.enter("listening")
-            self._idle.start()
-        else:
-            self._states.connection_found()
-
-    def _error(self, connection: Connection, frame: bytes, event: server.Error) -> None:
-        error = event.error
-        if error.event_id is None:
-            self._unattributed_error(connection, frame, error)
-            return
-        self._outlet.journal.take(error.event_id)
-        self._configuration.refused(error.event_id)
-        if error.event_id == connection.opening_id and connection.own_updates:
-            message = f"The Realtime service refused this server's session settings: {error.message}"
-            self._end(EndReason.UPSTREAM_UNAVAILABLE, message, "upstream_error")
-        elif self._answers.refused(error) or error.event_id.startswith(OWN_EVENT_PREFIX):
-            if self._outlet.is_anonymous(error.event_id):
-                self._outlet.to_client(encode(server.Error(event_id=event.event_id, error=unnamed(error))))
-            else:
-                why = f"{error.code} for an event of ours: {error.message}"
-                self._outlet.do(Ignored("upstream", "error", why))
-        else:
-            self._outlet.to_client(frame)
-
-    def _unattributed_error(self, connection: Connection, frame: bytes, error: ErrorDetail) -> None:
-        if not self._succession.was_confirmed:
-            # OpenAI refuses a key or a model with an event before it closes; that is between it and the operator.
-            # Its words may quote the key, so only their code goes on.
-            self._last_error = error.code or error.type
-        elif error.code == "session_expired":
-            self._expired = True
-            self._replace_connection(EndReason.UPSTREAM_EXPIRED, EndReason.UPSTREAM_EXPIRED.text, None)
-        else:
-            self._answers.doubt_requests()
-            self._outlet.to_client(frame)
-            if self._watch.erred(error.type, error.code) in (ErrorClass.RECYCLE, ErrorClass.FATAL):
-                self._replace_useless(connection, error.code)
-
-    def _replace_useless(self, connection: Connection, code: str | None) -> None:
-        """The service fails, or says that it will. Whoever has no quota is not asked again soon: others may have."""
-        self._last_error = code or ""
-        if code == "insufficient_quota":
-            self._outlet.do(LeaveAlone(connection.number, QUOTA_REST_S))
-        self._replace_stuck(f"It fails ({code})." if code else "Its responses fail one after the other.")
-
-    def _replace_stuck(self, why: str) -> None:
-        """The connection lives and is of no use any more."""
-        self._outlet.do(Ignored("upstream", "connection", f"replaced: {why}"))
-        message = f"The Realtime service does not work. {why}"
-        self._replace_connection(EndReason.UPSTREAM_TOO_SLOW, message, None)
-
-    def _replace_connection(self, reason: EndReason, message: str, retry_after_s: float | None) -> None:
-        """The current connection is gone or of no use: what it was about to say is asked of the next."""
-        self._outlet.lose_upstream()
-        self._service.connection_replaced()
-        self._client.settle_truncations()
-        self._answers.broken_off(self._playback.sent_ms)
-        self._watch.connection_replaced()
-        if self._succession.can_take_over:
-            self._take_over()
-        elif self._succession.lost():
-            if not self._outlet.is_open:
-                self._states.connection_lost()
-        else:
-            self._end_without_service(reason, message, retry_after_s)
-
-    def _take_over(self) -> None:
-        self._service.connection_replaced()
-        self._client.settle_truncations()
-        self._succession.take_over()
-        self._answers.sent_again()
-        self._watch.connection_replaced()
-
-    def _take_over_in_time(self) -> None:
-        """A successor that is ready takes over between two turns, or, when time is short, whatever is being said."""
-        if not self._succession.can_take_over:
-            return
-        journal = self._outlet.journal
-        if self._answers.is_at_rest and journal.is_quiet and not self._service.awaits_transcript:
-            self._take_over()
-        elif self._succession.must_take_over:
-            self._replace_connection(EndReason.UPSTREAM_EXPIRED, EndReason.UPSTREAM_EXPIRED.text, None)
-
-    def _opening_overdue(self) -> None:
-        if not self._succession.was_confirmed:
-            message = f"The Realtime service did not confirm the session within {OPENING_DEADLINE_S:.0f} seconds."
-            self._end(EndReason.UPSTREAM_TOO_SLOW, message, "upstream_error")
-        elif (current := self._succession.current) is not None and current.phase is Phase.OPENING:
-            self._replace_stuck("It did not confirm the session.")
 
     # Tools, deadlines, sound
 
@@ -479,21 +277,6 @@ class Conversation:
         elif (passed := self._deadlines.get(name)) is not None:
             passed()
         return self._finish()
-
-    def _response_overdue(self) -> None:
-        match self._watch.overdue(to_speech=self._answers.is_owed_to_speech):
-            case Verdict.ASK:
-                self._answers.ask_for_speech()
-            case Verdict.REPLACE:
-                self._replace_stuck(f"It did not begin an answer within {self._limits.response_s:g} seconds.")
-            case Verdict.GIVE_UP:
-                message = f"The service did not answer within {self._limits.response_s:g} seconds."
-                detail = ErrorDetail(type="server_error", code="response_timeout", message=message)
-                self._answers.give_up_requests(detail)
-
-    def _look_for_stall(self) -> None:
-        if self._watch.stalled():
-            self._replace_stuck(f"It fell silent within an answer for {self._limits.stall_s:g} seconds.")
 
     # The person, and the end
 
@@ -546,12 +329,7 @@ class Conversation:
         self._end(reason, message, "server_error")
         return self._outlet.take()
 
-    def _end_without_service(self, reason: EndReason, message: str, retry_after_s: float | None) -> None:
-        self._answers.end_of_session()
-        if self._expired:
-            reason = EndReason.UPSTREAM_EXPIRED
-        if self._last_error:
-            message = f"{message} It refused the session ({self._last_error})."
+    def _end_for_want_of_service(self, reason: EndReason, message: str, retry_after_s: float | None) -> None:
         self._end(reason, message, "upstream_error", retry_after_s)
 
     def _end(
@@ -568,9 +346,7 @@ class Conversation:
     def _finish(self) -> list[Action]:
         """The end of a step: what follows from where the conversation stands now."""
         if not self._outlet.closed:
-            self._take_over_in_time()
-            owes = self._outlet.is_open and self._answers.owes_response
-            self._watch.see(owes=owes, generating=self._answers.is_generating)
+            self._connections.look()
             if self._departure.is_set and (leave := self._departure.due(at_rest=self._answers.is_at_rest)):
                 self._end(*leave)
         return self._outlet.take()

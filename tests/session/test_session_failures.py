@@ -5,8 +5,8 @@ import trio
 import trio.testing
 
 from protocol.conversation.answers import AGAIN_S
+from protocol.conversation.connections import QUOTA_REST_S
 from protocol.conversation.limits import Limits
-from protocol.conversation.machine import QUOTA_REST_S
 from tests.session.house import house
 from tests.session.service import Json, Line, Script, converse
 from tests.session.test_session_reconnect import answers, second_line, words

@@ -21,7 +21,7 @@ _CALLS = "protocol.conversation.calls"
 _HISTORY = "protocol.conversation.history"
 _INTERRUPTION = "protocol.conversation.interruption"
 _JOURNAL = "protocol.conversation.journal"
-_MACHINE = "protocol.conversation.machine"
+_CONNECTIONS = "protocol.conversation.connections"
 _OUTLET = "protocol.conversation.outlet"
 _PLAYBACK = "protocol.conversation.playback"
 _PRESENCE = "protocol.conversation.presence"
@@ -68,7 +68,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("nobody stops waiting for a client that does not come back", _PRESENCE,
           "self._outlet.do(SetDeadline(RESUME_DEADLINE, self._outlet.now + self._limits.resume_s))", "pass"),
     # Connections to the service
-    Plant("a lost connection is the end of the session", _MACHINE,
+    Plant("a lost connection is the end of the session", _CONNECTIONS,
           "elif not self._succession.was_confirmed or (lost.phase is Phase.CONNECTING and not retryable):",
           "elif True:"),
     Plant("a new connection is not told the conversation", _SUCCESSION,
@@ -94,7 +94,7 @@ PLANTS: tuple[Plant, ...] = (
           "        self._entries.append(entry)\n        self._audio_ms += entry.audio_ms\n",
           "        self._entries.append(entry)\n        self._audio_ms += entry.audio_ms\n"
           "        self._entries.pop()\n        self._audio_ms -= entry.audio_ms\n        return 0.0\n"),
-    Plant("a successor takes over in the middle of an answer", _MACHINE,
+    Plant("a successor takes over in the middle of an answer", _CONNECTIONS,
           "if self._answers.is_at_rest and journal.is_quiet and not self._service.awaits_transcript:", "if True:"),
     Plant("what a connection says that is over still counts", _SUCCESSION,
           "            if connection is not None and connection.number == number:\n",
