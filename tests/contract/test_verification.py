@@ -6,11 +6,12 @@ from pathlib import Path
 from protocol.realtime.error_classes import OF_CLOSE, OF_CODE, OF_STATUS
 
 PAGE = Path("docs/verification.md")
-TESTS = Path("tests/contract/test_realtime_service.py")
+TESTS = [Path(f"tests/contract/test_{name}.py") for name in ("realtime_service", "search_service")]
 
 
 def test_every_contract_test_is_a_row_and_every_row_a_test() -> None:
-    tests = re.findall(r"^async def (test_\w+)", TESTS.read_text(), re.MULTILINE)
+    text = "".join(file.read_text() for file in TESTS)
+    tests = re.findall(r"^async def (test_\w+)", text, re.MULTILINE)
     rows = re.findall(r"\| `(test_\w+)` \|", PAGE.read_text())
     assert rows == tests
 
