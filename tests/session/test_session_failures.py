@@ -8,14 +8,14 @@ from protocol.conversation.answers import AGAIN_S
 from protocol.conversation.connections import QUOTA_REST_S
 from protocol.conversation.limits import Limits
 from tests.session.house import house
-from tests.session.service import Json, Line, Script, converse
+from tests.session.service import Answer, Json, Line, converse
 from tests.session.test_session_reconnect import answers, second_line, words
 
 PATIENT = Limits(failures=100)
 USAGE = {"total_tokens": 12, "input_tokens": 10, "output_tokens": 2}
 
 
-def failing(code: str = "boom", error_type: str = "server_error", said: str = "") -> Script:
+def failing(code: str = "boom", error_type: str = "server_error", said: str = "") -> Answer:
     """A response that fails, after some words if there are any."""
 
     async def fails(line: Line, _: Json) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import trio
 
 from protocol.errors import UpstreamFault
-from server.upstream.base import UpstreamRefused, UpstreamUnreachable
+from server.upstream.base import Origin, UpstreamRefused, UpstreamUnreachable
 
 DOWN = UpstreamUnreachable("Nobody is there.", code="upstream_unreachable", retryable=True)
 NO = UpstreamRefused("The key is wrong.", code="upstream_http_401")
@@ -21,6 +21,7 @@ class Connection:
 
     def __init__(self, place: "Place") -> None:
         self.place = place
+        self.origin: Origin | None = None
         self.on_audio_dropped: Callable[[float], None] | None = None
         place.open += 1
 
