@@ -71,12 +71,15 @@ def variables_named(path: Path) -> frozenset[str]:
     return frozenset(row.api_key_variable for row in rows if row.api_key_variable)
 
 
-def read_deployments(path: Path, values: Mapping[str, str], problems: list[str]) -> tuple[DeploymentSpec, ...]:
+def read_deployments(
+    path: Path, values: Mapping[str, str], problems: list[str], known: Mapping[str, Secret] | None = None
+) -> tuple[DeploymentSpec, ...]:
     """The deployments of the file, in its order.
 
     Args:
         values: the environment variables, with those of the ``.env`` file.
         problems: gets a sentence for everything that cannot work, with the place in the file.
+        known: secrets that were read already, by the name of their variable.
     """
     try:
         rows = _read(path)
@@ -85,9 +88,11 @@ def read_deployments(path: Path, values: Mapping[str, str], problems: list[str])
         return ()
     specs = []
     names: set[str] = set()
+    # Of one variable there is one secret, however many show it: it is looked up, and renewed, once.
+    secrets = dict(known or {})
     for number, row in enumerate(rows, start=1):
         found: list[str] = []
-        key = _key(row, values, found)
+        key = _key(row, values, secrets, found)
         if not row.name.strip() or row.name in names:
             found.append("its name is empty, or another one's.")
         names.add(row.name)
@@ -131,7 +136,7 @@ def _read(path: Path) -> list[_Row]:
         raise ValueError(f"{error}.") from None
 
 
-def _key(row: _Row, values: Mapping[str, str], found: list[str]) -> Secret | None:
+def _key(row: _Row, values: Mapping[str, str], secrets: dict[str, Secret], found: list[str]) -> Secret | None:
     if row.api_key is not None and row.api_key_variable is not None:
         found.append("set api_key or api_key_variable, not both.")
     if row.api_key is not None:
@@ -146,11 +151,16 @@ def _key(row: _Row, values: Mapping[str, str], found: list[str]) -> Secret | Non
         if row.service == "openai":
             found.append("OpenAI needs a key: name a variable in api_key_variable.")
         return None
-    value = values.get(row.api_key_variable, "").strip()
-    if not value:
-        found.append(f"the variable {row.api_key_variable} is not set.")
-        return None
-    return _secret(value, found)
+    if row.api_key_variable not in secrets:
+        value = values.get(row.api_key_variable, "").strip()
+        if not value:
+            found.append(f"the variable {row.api_key_variable} is not set.")
+            return None
+        secret = _secret(value, found)
+        if secret is None:
+            return None
+        secrets[row.api_key_variable] = secret
+    return secrets[row.api_key_variable]
 
 
 def _secret(text: str, found: list[str]) -> Secret | None:

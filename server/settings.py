@@ -21,13 +21,14 @@ from server.secret import Secret
 
 OWN_PREFIX = "LIVEAVATAR_"
 # Other programs have settings of this family too, so only names that are nearly one of ours are taken for mistakes.
-_AZURE_PREFIX = "AZURE_OPENAI_"
+_AZURE_PREFIXES = ("AZURE_OPENAI_", "AZURE_SEARCH_")
 # One or two letters off in a name of this length.
 _NEARLY = 0.85
 # Long enough that guessing over the network is hopeless: 16 characters of base64 are 96 bits.
 MIN_API_KEY_CHARS = 16
 # What a header field can carry as a credential; keys are pasted with something that is not seen, now and then.
 _SENDABLE = re.compile(r"[!-~]*")
+_KEYS_IN_HEADERS = frozenset({"AZURE_SEARCH_API_KEY", "LIVEAVATAR_SEARCH_EMBEDDING_API_KEY"})
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Upstream = Literal["embedded", "azure", "openai"]
@@ -482,7 +483,8 @@ class Settings:
         """What is wrong with a secret's value, in words that go behind the setting's name; None if it will do."""
         if name == "LIVEAVATAR_API_KEY" and len(value) < MIN_API_KEY_CHARS:
             return f"is shorter than {MIN_API_KEY_CHARS} characters."
-        if name in {spec.key_name for spec in self.deployments} and not _SENDABLE.fullmatch(value):
+        in_headers = {spec.key_name for spec in self.deployments} | _KEYS_IN_HEADERS
+        if name in in_headers and not _SENDABLE.fullmatch(value):
             return "holds a blank, a line break or a character beyond ASCII."
         return None
 
@@ -499,10 +501,11 @@ class Settings:
             "AZURE_SEARCH_ENDPOINT": self.search_endpoint,
             "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT": self.embedding_endpoint,
         }
+        # Also on loopback: Azure's libraries send no token in the clear.
         found += [
-            f"{name} must be an https:// address (http:// on loopback only)."
+            f"{name} must be an https:// address."
             for name, value in places.items()
-            if value and not _is_safe_for_keys(value)
+            if value and not (value.startswith("https://") and _is_safe_for_keys(value))
         ]
         model = {
             "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT": self.embedding_endpoint,
@@ -590,7 +593,7 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     named_elsewhere = variables_named(Path(deployments_file)) if deployments_file else frozenset()
     for name in values.keys() - names - named_elsewhere:
         near = difflib.get_close_matches(name, names, n=1, cutoff=_NEARLY)
-        misspelt_azure = name.startswith(_AZURE_PREFIX) and near and not values.get(near[0])
+        misspelt_azure = name.startswith(_AZURE_PREFIXES) and near and not values.get(near[0])
         if name.startswith(OWN_PREFIX) or misspelt_azure:
             problems.append(f"{name} is not a setting." + (f" Did you mean {near[0]}?" if near else ""))
     problems.sort()
@@ -604,7 +607,8 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
     if deployments_file:
-        parsed["listed_deployments"] = read_deployments(Path(deployments_file), values, problems)
+        known = {row.name: parsed[row.attribute] for row in TABLE if row.type == "secret" and row.attribute in parsed}
+        parsed["listed_deployments"] = read_deployments(Path(deployments_file), values, problems, known)
     settings = Settings(**parsed)
     if not problems:
         problems = settings.problems()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.app.cloud import secrets_by_reference
 from server.deployments import read_deployments
 from server.settings import SettingsError, load
 
@@ -139,6 +140,19 @@ def test_problems_of_both(file: Path, changes: dict[str, str], said: str) -> Non
         load({"LIVEAVATAR_DEPLOYMENTS": str(file), "SWEDEN_KEY": KEY, "SPARE_KEY": KEY, **changes})
     assert said in str(error.value)
     assert KEY not in str(error.value)
+
+
+def test_one_variable_is_one_secret_however_many_show_it(file: Path) -> None:
+    file.write_text(
+        TWO.replace("SPARE_KEY", "SWEDEN_KEY") + '[[deployment]]\nname = "third"\nservice = "openai"\n'
+        'endpoint = "https://api.openai.com/v1"\ndeployment = "m"\napi_key_variable = "OPENAI_API_KEY"\n'
+    )
+    reference = "keyvault:https://vault.vault.azure.net/secrets/name"
+    settings = load({"LIVEAVATAR_DEPLOYMENTS": str(file), "SWEDEN_KEY": reference, "OPENAI_API_KEY": reference})
+    sweden, spare, third = settings.deployments
+    assert sweden.key is spare.key
+    assert third.key is settings.openai_api_key
+    assert set(secrets_by_reference(settings)) == {"SWEDEN_KEY", "OPENAI_API_KEY"}
 
 
 def test_plain_http_is_for_loopback(file: Path) -> None:

@@ -25,11 +25,19 @@ def problems(environ: dict[str, str], env_file: Path | None = None) -> list[str]
     return error.value.problems
 
 
+EMBEDDING = {
+    "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT": "https://name.openai.azure.com",
+    "LIVEAVATAR_SEARCH_EMBEDDING_DEPLOYMENT": "embedding",
+    "LIVEAVATAR_SEARCH_EMBEDDING_DIMENSIONS": "1536",
+}
+
+
 def another(setting: Setting) -> tuple[str, Any]:
     """A text for a setting that is not its default, and what it means."""
     choices = {
         "LIVEAVATAR_UPSTREAM": "embedded",
         "LIVEAVATAR_AZURE_AUTH": "managed",
+        "LIVEAVATAR_SEARCH_MODE": "hybrid",
         "LIVEAVATAR_LOG_LEVEL": "debug",
         "LIVEAVATAR_LOG_FORMAT": "json",
     }
@@ -49,6 +57,16 @@ def another(setting: Setting) -> tuple[str, Any]:
             return text, text
 
 
+def beside(setting: Setting) -> dict[str, str]:
+    """What must be set, too, where this is."""
+    if setting.name.startswith("AZURE_OPENAI"):
+        return dict(AZURE)
+    if setting.name.startswith("LIVEAVATAR_SEARCH_EMBEDDING"):
+        return dict(EMBEDDING)
+    in_search = setting.name.startswith("AZURE_SEARCH") or setting.name == "LIVEAVATAR_SEARCH_SOURCES"
+    return {"AZURE_SEARCH_ENDPOINT": "https://name.search.windows.net"} if in_search else {}
+
+
 def test_the_defaults_work_without_any_setting() -> None:
     settings = load({})
     assert settings == Settings()
@@ -63,8 +81,7 @@ def test_every_row_is_read(setting: Setting, tmp_path: Path) -> None:
         file = tmp_path / "deployments.toml"
         file.write_text('[[deployment]]\nname = "a"\nendpoint = "https://a.openai.azure.com"\ndeployment = "d"\n')
         text, value = str(file), file
-    environ = {**AZURE} if setting.name.startswith("AZURE_OPENAI") else {}
-    settings = load({**environ, setting.name: f" {text} "})
+    settings = load({**beside(setting), setting.name: f" {text} "})
     assert getattr(settings, setting.attribute) == value
     assert type(getattr(settings, setting.attribute)) is type(value) or isinstance(value, Path)
 
@@ -76,7 +93,7 @@ def test_every_row_tells_what_it_is(setting: Setting) -> None:
     assert (setting.unit == "s") == (setting.type == "float")
     assert getattr(Settings(), setting.attribute) == setting.default
     if setting.minimum is not None:
-        assert setting.default >= setting.minimum
+        assert setting.default is None or setting.default >= setting.minimum
 
 
 def test_names_are_there_once() -> None:
@@ -95,7 +112,7 @@ def test_the_bounds_themselves_are_allowed(setting: Setting) -> None:
     for bound in (setting.minimum, setting.maximum):
         if bound is not None:
             text = f"{bound:g}"
-            assert getattr(load({setting.name: text}), setting.attribute) == bound
+            assert getattr(load({**beside(setting), setting.name: text}), setting.attribute) == bound
 
 
 def test_a_number_of_very_many_digits_is_named() -> None:
@@ -278,7 +295,8 @@ def test_secrets_are_not_shown() -> None:
         for number, setting in enumerate(TABLE)
         if setting.type == "secret"
     }
-    settings = load({**AZURE, **secrets, "LIVEAVATAR_UPSTREAM": "azure"})
+    search = {"AZURE_SEARCH_ENDPOINT": "https://name.search.windows.net"}
+    settings = load({**AZURE, **search, **secrets, "LIVEAVATAR_UPSTREAM": "azure"})
     for value in secrets.values():
         assert value not in repr(settings)
         assert value not in str(settings)
@@ -385,3 +403,26 @@ def test_an_unclosed_quote_in_the_env_file_is_named_and_not_shown(tmp_path: Path
         load({}, file)
 
     assert error.value.problems == [f"{file}, line 1: the quote around the value of OPENAI_API_KEY is not closed."]
+
+
+def test_half_an_embedding_model_is_named_by_what_is_missing() -> None:
+    for name in EMBEDDING:
+        (problem,) = problems({key: value for key, value in EMBEDDING.items() if key != name})
+        assert problem.startswith(f"{name} is not set")
+
+
+@pytest.mark.parametrize("name", ["AZURE_SEARCH_ENDPOINT", "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT"])
+def test_the_search_is_reached_by_https_only(name: str) -> None:
+    (problem,) = problems({**EMBEDDING, name: "http://127.0.0.1:8080"})
+    assert problem == f"{name} must be an https:// address."
+
+
+def test_a_search_setting_without_the_service_is_named() -> None:
+    assert problems({"AZURE_SEARCH_INDEX": "avatars"}) == [
+        "AZURE_SEARCH_INDEX without AZURE_SEARCH_ENDPOINT: set it too."
+    ]
+
+
+def test_a_name_of_azures_that_is_nearly_one_is_an_error() -> None:
+    (problem,) = problems({"AZURE_SEARCH_KEY": "x"})
+    assert problem == "AZURE_SEARCH_KEY is not a setting. Did you mean AZURE_SEARCH_API_KEY?"

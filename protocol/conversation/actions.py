@@ -50,10 +50,11 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class LeaveAlone:
-    """Where this connection goes to, nobody shall ask for another for ``seconds``: it cannot serve now."""
+    """Where this connection goes to, nobody shall ask for another for ``seconds``: it cannot serve now, and ``why``."""
 
     connection: int
     seconds: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ from protocol.realtime.codec import Head, decode_object, encode, read_head
 from protocol.realtime.error_classes import ErrorClass
 from protocol.realtime.server_events import ErrorDetail
 
-# A quota is refilled by the minute at the earliest (the services' limits are per minute), or by paying.
-QUOTA_REST_S = 60.0
+# A quota is refilled by the minute at the earliest (the services' limits are per minute), or by paying; a deployment
+# that was deleted, or a key that was revoked, comes back by hand.
+REST_S = 60.0
 
 
 class Connections:
@@ -79,6 +80,7 @@ class Connections:
         # The code of the last error that made a connection useless, for the words of the end.
         self._last_error = ""
         self._expired = False
+        self._has_others = False
         self.deadlines: dict[str, Callable[[], None]] = {
             OPENING_DEADLINE: self._opening_overdue,
             STANDBY_OPENING_DEADLINE: lambda: succession.lose_standby("it was not confirmed in time"),
@@ -96,12 +98,13 @@ class Connections:
 
     # They open, speak and end
 
-    def opened(self, number: int, wall: float, transcription_model: str | None) -> None:
+    def opened(self, number: int, wall: float, transcription_model: str | None, *, has_others: bool) -> None:
         """A connection is open; see ``Conversation.on_upstream_open``."""
         opened = self._known(number, "open")
         if opened is None:
             return
         opened.transcription_model = transcription_model
+        self._has_others = has_others
         self._client.settle_truncations()
         self._succession.opened(opened, wall)
         if opened is self._succession.current:
@@ -200,15 +203,17 @@ class Connections:
         kind = ErrorClass.BENIGN if repeated else self._watch.ended(done.response)
         if kind is ErrorClass.RETRY and self._answers.asks_again(done):
             return
-        is_over = kind in (ErrorClass.RECYCLE, ErrorClass.FATAL)
-        if not (is_over and self._answers.failed_here(done)):
+        details = done.response.status_details
+        code = (details.error.code or None) if details and details.error else None
+        is_useless = self._is_useless(kind, code)
+        if not (is_useless and self._answers.failed_here(done)):
             self._service.take(connection, frame, head)
-        if is_over:
-            details = done.response.status_details
-            self._replace_useless(connection, (details.error.code or None) if details and details.error else None)
+        if is_useless:
+            self._replace_useless(connection, kind, code)
 
     def _session_updated(self, connection: Connection, frame: bytes, event: server.SessionUpdated) -> None:
         is_first = not self._succession.was_confirmed
+        self._last_error = ""
         self._succession.expires(connection, event.session.expires_at or None)
         updated = decode_object(frame)
         self._configuration.learn(updated["session"])
@@ -256,15 +261,23 @@ class Connections:
         else:
             self._answers.doubt_requests()
             self._outlet.to_client(frame)
-            if self._watch.erred(error.type, error.code) in (ErrorClass.RECYCLE, ErrorClass.FATAL):
-                self._replace_useless(connection, error.code)
+            kind = self._watch.erred(error.type, error.code)
+            if self._is_useless(kind, error.code):
+                self._replace_useless(connection, kind, error.code)
 
-    def _replace_useless(self, connection: Connection, code: str | None) -> None:
-        """The service fails, or says that it will. Whoever has no quota is not asked again soon: others may have."""
+    def _is_useless(self, kind: ErrorClass, code: str | None) -> bool:
+        """Whether another connection may do better: where the deployment says that it cannot serve, one elsewhere."""
+        if kind not in (ErrorClass.RECYCLE, ErrorClass.FATAL):
+            return False
+        return self._has_others or not _is_of_the_deployment(kind, code)
+
+    def _replace_useless(self, connection: Connection, kind: ErrorClass, code: str | None) -> None:
+        """The service fails, or says that it will: then its deployment is left alone."""
+        why = f"It fails ({code})." if code else "Its responses fail one after the other."
         self._last_error = code or ""
-        if code == "insufficient_quota":
-            self._outlet.do(LeaveAlone(connection.number, QUOTA_REST_S))
-        self._replace_stuck(f"It fails ({code})." if code else "Its responses fail one after the other.")
+        if _is_of_the_deployment(kind, code):
+            self._outlet.do(LeaveAlone(connection.number, REST_S, why))
+        self._replace_stuck(why)
 
     def _replace_stuck(self, why: str) -> None:
         """The connection lives and is of no use any more."""
@@ -333,3 +346,8 @@ class Connections:
         if self._last_error:
             message = f"{message} It refused the session ({self._last_error})."
         self._end(reason, message, retry_after_s)
+
+
+def _is_of_the_deployment(kind: ErrorClass, code: str | None) -> bool:
+    """Whether every connection to the same deployment would fare the same."""
+    return kind is ErrorClass.FATAL or code == "insufficient_quota"

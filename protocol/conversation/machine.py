@@ -209,14 +209,21 @@ class Conversation:
     # The service's connections
 
     def on_upstream_open(
-        self, connection: int, now: float, *, wall: float, transcription_model: str | None = None
+        self,
+        connection: int,
+        now: float,
+        *,
+        wall: float,
+        transcription_model: str | None = None,
+        has_others: bool = False,
     ) -> list[Action]:
         """A connection to the service is open. ``wall`` is the time of day, in Unix seconds.
 
         ``transcription_model``: what transcribes speech at this service, where it is called otherwise than elsewhere.
+        ``has_others``: another deployment may serve where this one says that it cannot.
         """
         self._outlet.now = now
-        self._connections.opened(connection, wall, transcription_model)
+        self._connections.opened(connection, wall, transcription_model, has_others=has_others)
         return self._finish()
 
     def on_upstream(self, connection: int, frame: bytes, now: float) -> list[Action]:

@@ -58,6 +58,9 @@ async def _deployments(settings: Settings, cloud: Cloud, tell: Tell) -> int:
         except LiveAvatarError as fault:
             problems += 1
             tell("PROBLEM", f"{where}: {fault.message}")
+        except Exception as error:  # noqa: BLE001 - one that cannot be tried must not keep the others from it
+            problems += 1
+            tell("PROBLEM", f"{where}: could not be tried ({type(error).__name__}); this is our fault")
 
     async with trio.open_nursery() as nursery:
         for spec in settings.deployments:
@@ -79,16 +82,23 @@ async def _knowledge(settings: Settings, search: Search, tell: Tell) -> int:
 
 async def _greeting(settings: Settings, cloud: Cloud, spec: DeploymentSpec) -> str:
     connection = await listed_connector(settings, spec, cloud).connect()
+    said, fault = "", None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)
         try:
-            return await _first_word(connection)
+            said = await _first_word(connection, spec)
+        except UpstreamFault as error:
+            # Raised again outside of the nursery, which would make a group of it.
+            fault = error
         finally:
             await connection.aclose()  # noqa: ASYNC102 - shields itself, within its own deadline
             nursery.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
+    return said
 
 
-async def _first_word(connection: UpstreamConnection) -> str:
+async def _first_word(connection: UpstreamConnection, spec: DeploymentSpec) -> str:
     with trio.move_on_after(_GREETING_S):
         frame = await connection.receive()
         try:
@@ -100,6 +110,7 @@ async def _first_word(connection: UpstreamConnection) -> str:
                 return f"answers, as {event.session.model}"
             case Error():
                 code = event.error.code or event.error.type
-                raise UpstreamFault(f"It refused the session ({code}).", code="upstream_refused")
+                text = f"It refused the session ({code}). Look at {spec.deployment_name} and {spec.key_name}."
+                raise UpstreamFault(text, code="upstream_refused")
         raise UpstreamFault("It does not greet as a Realtime service does.", code="upstream_protocol")
     raise UpstreamFault(f"It let us in and said nothing within {_GREETING_S:g} seconds.", code="upstream_timeout")

@@ -85,7 +85,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         # What is on this machine is quicker asked than remembered.
         remembers = settings.search_endpoint is not None
         knowledge = CachedCatalog(guarded, services, ttl_s=settings.search_cache_ttl) if remembers else guarded
-        profiles = await knowledge.profiles()
+        profiles = await _profiles(knowledge)
         if settings.default_kb not in {profile.kb_id for profile in profiles}:
             _log.warning(
                 "there is no default knowledge base", setting="LIVEAVATAR_DEFAULT_KB", kb_id=settings.default_kb
@@ -162,6 +162,15 @@ async def _listening(settings: Settings) -> AsyncIterator[list[trio.SocketListen
     finally:
         for listener in listeners:
             listener.socket.close()
+
+
+async def _profiles(knowledge: KnowledgeCatalog) -> list[Profile]:
+    """Who speaks for the knowledge bases, for people; a search service that is down does not stop the start."""
+    try:
+        return await knowledge.profiles()
+    except KnowledgeError as error:
+        _log.warning("knowledge bases cannot be listed", error=str(error))
+        return []
 
 
 async def _furnish(settings: Settings, catalog: KnowledgeCatalog, kb_id: str | None) -> Furnishing:

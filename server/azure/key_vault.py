@@ -211,7 +211,8 @@ class _Lookup:
         # chained: what they say may repeat what the vault answered.
         except Exception as error:  # noqa: BLE001
             raise self._judge(error) from None
-        return secret.value or ""
+        # Files that were put into a vault end with a line break, as a rule.
+        return (secret.value or "").strip()
 
     def _put_in(self, value: str) -> None:
         if not value:

@@ -57,6 +57,8 @@ class TokenSource:
         self._chance = chance
         self._token: Token | None = None
         self._refresh_on = 0.0
+        # On Trio's clock, which nobody sets.
+        self._ends_at = self._refresh_at = 0.0
         self._fault: AzureFault | None = None
         self._failures = 0
         self._resting_until = 0.0
@@ -108,6 +110,7 @@ class TokenSource:
                 raise AzureFault(
                     f"{self.name}: no token came within {timeout_s:g} seconds.",
                     code="azure_identity_unreachable",
+                    settings=("LIVEAVATAR_AZURE_AUTH", "AZURE_AUTHORITY_HOST"),
                     reason=EndReason.UPSTREAM_TOO_SLOW,
                     retryable=True,
                 )
@@ -120,9 +123,26 @@ class TokenSource:
         rest_s = self._resting_until - trio.current_time()
         raise self._fault.again(retry_after_s=round(rest_s, 3) if self._fault.retryable and rest_s > 0 else None)
 
+    def refused(self, token: Secret) -> bool:
+        """A service did not take this token. True if another may be had: not of one that was just given."""
+        if self._token is None or self._token.secret is not token:
+            return True
+        if trio.current_time() < self._resting_until:
+            return False
+        _log.warning("azure token refused by the service", identity=self.name, scope=self._scope)
+        self._token = None
+        self._wanted.set()
+        return True
+
     def _good_for(self, seconds: float) -> Token | None:
         token = self._token
-        return token if token is not None and token.expires_on - self._now() > seconds else None
+        if token is None or self._left_s(token) <= seconds:
+            return None
+        return token
+
+    def _left_s(self, token: Token) -> float:
+        """Seconds it is still good for, by the clock that says less: the wall clock may be set back."""
+        return min(token.expires_on - self._now(), self._ends_at - trio.current_time())
 
     def _succeeded(self, token: Token) -> None:
         now = self._now()
@@ -136,11 +156,13 @@ class TokenSource:
         if self._failures:
             _log.info("azure token renewed again", identity=self.name, scope=self._scope, failures=self._failures)
         self._token, self._fault, self._failures = token, None, 0
+        self._ends_at = trio.current_time() + left_s
         # One that is given in its last minute is used up before another is asked for.
         self._resting_until = trio.current_time() + min(left_s, MIN_INTERVAL_S)
         share = _REFRESH_AT - _REFRESH_SPREAD * self._chance()
         refresh_on = token.refresh_on if token.refresh_on is not None else now + share * left_s
         self._refresh_on = max(refresh_on, now + MIN_INTERVAL_S)
+        self._refresh_at = trio.current_time() + self._refresh_on - now
 
     def _failed(self, fault: AzureFault) -> None:
         has_token = self._good_for(0) is not None
@@ -163,4 +185,4 @@ class TokenSource:
     def _wait_s(self) -> float:
         if self._failures:
             return self._resting_until - trio.current_time()
-        return min(self._refresh_on - self._now(), _LOOK_S)
+        return min(self._refresh_on - self._now(), self._refresh_at - trio.current_time(), _LOOK_S)

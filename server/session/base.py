@@ -64,6 +64,11 @@ class Link(Protocol):
         """What it connects to."""
         ...
 
+    @property
+    def has_others(self) -> bool:
+        """Whether another deployment may do where one cannot."""
+        ...
+
     async def connect(self, *, timeout_s: float | None = None, patient: bool = False) -> UpstreamConnection:
         """A new connection; raises ``UpstreamFault`` when there is none to be had.
 

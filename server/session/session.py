@@ -305,7 +305,11 @@ class Session:
         now = trio.current_time()
         origin = connection.origin
         model = origin.transcription_model if origin is not None else None
-        self._perform(self._conversation.on_upstream_open(number, now, wall=self._wall(), transcription_model=model))
+        self._perform(
+            self._conversation.on_upstream_open(
+                number, now, wall=self._wall(), transcription_model=model, has_others=self._link.has_others
+            )
+        )
         try:
             while True:
                 frame = await connection.receive()
@@ -314,7 +318,7 @@ class Session:
             self._lose_upstream(number, fault)
 
     def _lose_upstream(self, number: int, fault: UpstreamFault) -> None:
-        self._log.warning("upstream lost", connection=number, error=fault.message, code=fault.code)
+        self._log.warning("upstream lost", connection=number, error=fault.message, code=fault.code, said=fault.said)
         self._perform(
             self._conversation.on_upstream_lost(
                 number,
@@ -403,10 +407,10 @@ class Session:
             case Disconnect(number):
                 if (scope := self._upstream_scopes.get(number)) is not None:
                     scope.cancel()
-            case LeaveAlone(number, seconds):
+            case LeaveAlone(number, seconds, why):
                 upstream = self._upstreams.get(number)
                 if upstream is not None and upstream.origin is not None:
-                    upstream.origin.leave_alone(seconds)
+                    upstream.origin.leave_alone(seconds, why)
 
     def _note(self, action: Charge | Record | Ignored) -> None:
         match action:

@@ -25,8 +25,8 @@ class Origin(Protocol):
         """What transcribes the user's speech there; None is the server's own setting."""
         ...
 
-    def leave_alone(self, seconds: float) -> None:
-        """Nobody asks it for a new connection in this time: it cannot serve now."""
+    def leave_alone(self, seconds: float, why: str) -> None:
+        """Nobody asks it for a new connection in this time: it cannot serve now. ``why`` is told to who would."""
         ...
 
 
@@ -83,6 +83,10 @@ class UpstreamRefused(UpstreamFault):
     """The service answered the handshake with a refusal."""
 
 
+class NoCredential(UpstreamFault):
+    """There is nothing to show the service, so it was not asked: its health is not in question."""
+
+
 class UpstreamUnreachable(UpstreamFault):
     """No connection came about."""
 
@@ -94,6 +98,8 @@ class UpstreamResting(UpstreamFault):
 class UpstreamLost(UpstreamFault):
     """An open connection has ended. ``close_code`` is the one it was closed with, None if it went without one."""
 
-    def __init__(self, message: str, *, close_code: int | None, reason: EndReason | None = None) -> None:
-        super().__init__(message, code="upstream_lost", reason=reason, retryable=True)
+    def __init__(
+        self, message: str, *, close_code: int | None, reason: EndReason | None = None, said: str = ""
+    ) -> None:
+        super().__init__(message, code="upstream_lost", reason=reason, retryable=True, said=said)
         self.close_code = close_code

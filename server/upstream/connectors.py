@@ -1,10 +1,11 @@
 """Where each Realtime service is, and what it wants to see: Azure OpenAI (GA), OpenAI, and the embedded simulator."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from server.upstream.base import UpstreamConnection
+from server.upstream.base import UpstreamConnection, UpstreamRefused
 from server.upstream.credentials import Credential
 from server.upstream.websocket import ConnectionBounds, open_connection
 
@@ -26,6 +27,7 @@ class WebSocketConnector:
         credential: what it is shown, asked anew for every connection; None for one that wants none.
         hints: for an HTTP status, or the code of an error it refuses a session with, where the operator should look.
         refuses_by_event: it accepts every connection, and says no with an ``error`` event in place of its greeting.
+        tls: whom to trust; made once, for that takes long enough to be heard. None where nothing is encrypted.
     """
 
     name: str
@@ -34,9 +36,18 @@ class WebSocketConnector:
     credential: Credential | None = None
     hints: Mapping[int | str, str] = field(default_factory=dict)
     refuses_by_event: bool = False
+    tls: ssl.SSLContext | None = None
 
     async def connect(self) -> UpstreamConnection:
-        """See ``Connector``."""
+        """See ``Connector``. A credential that has become invalid is got anew, once."""
+        try:
+            return await self._connect()
+        except UpstreamRefused as refusal:
+            if refusal.code != "upstream_http_401" or self.credential is None or not self.credential.refused():
+                raise
+            return await self._connect()
+
+    async def _connect(self) -> UpstreamConnection:
         return await open_connection(
             self.url,
             self.credential,
@@ -44,6 +55,7 @@ class WebSocketConnector:
             hints=self.hints,
             bounds=self.bounds,
             refuses_by_event=self.refuses_by_event,
+            ssl_context=self.tls,
         )
 
 
@@ -64,6 +76,7 @@ def azure_connector(
             410: f"Look at {names.endpoint}.",
             429: "Look at the quota of the deployment.",
         },
+        tls=_tls(endpoint),
     )
 
 
@@ -91,6 +104,7 @@ def openai_connector(
             "beta_api_shape_disabled": f"Look at {names.endpoint}.",
         },
         refuses_by_event=True,
+        tls=_tls(base_url),
     )
 
 
@@ -98,6 +112,10 @@ def embedded_connector(port: int, model: str, bounds: ConnectionBounds) -> WebSo
     """The simulator that this process runs on a loopback port of its own."""
     url = _websocket_url(f"http://127.0.0.1:{port}", "/v1/realtime", model)
     return WebSocketConnector(name=f"embedded simulator at 127.0.0.1:{port}", url=url, bounds=bounds)
+
+
+def _tls(base: str) -> ssl.SSLContext | None:
+    return ssl.create_default_context() if urlsplit(base).scheme == "https" else None
 
 
 def _websocket_url(base: str, path: str, model: str) -> str:

@@ -8,7 +8,7 @@ from server.upstream.base import Connector
 from server.upstream.retries import RetryBudget
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Deployment:
     """One place that serves sessions; implements ``Origin``. All sessions share its breaker and its retries.
 
@@ -16,6 +16,7 @@ class Deployment:
         name, region, transcription_model: see ``Origin``.
         priority: 1 is asked first; the next only when none of those can be had.
         weight: of several with one priority, how often this one is asked first, in proportion.
+        last_fault: why it was of no use the last time, until it is of use again.
     """
 
     connector: Connector
@@ -26,9 +27,11 @@ class Deployment:
     priority: int
     weight: float
     transcription_model: str | None
+    last_fault: str = ""
 
-    def leave_alone(self, seconds: float) -> None:
+    def leave_alone(self, seconds: float, why: str) -> None:
         """See ``Origin``."""
+        self.last_fault = why
         self.breaker.leave_alone(seconds)
 
 

@@ -12,7 +12,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 from server.breaker import Permit
-from server.upstream.base import Connector, UpstreamConnection, UpstreamResting, UpstreamUnreachable
+from server.upstream.base import Connector, NoCredential, UpstreamConnection, UpstreamResting, UpstreamUnreachable
 from server.upstream.deployment import Deployment, deployment, in_order
 
 # stamina would log each retry too, with the call's arguments and without the session it is for.
@@ -62,6 +62,11 @@ class UpstreamLink:
         self._attempts = attempts
         self._timeout_s = timeout_s
         self._chance = chance
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there is more than one deployment to go to."""
+        return len(self._deployments) > 1
 
     @property
     def name(self) -> str:
@@ -170,7 +175,15 @@ class _Errand:
         began = trio.current_time()
         try:
             connection = await candidate.connector.connect()
+        except NoCredential as fault:
+            # Nobody was asked, so nothing was learnt of the service.
+            permit.give_back()
+            candidate.last_fault = fault.message
+            if not fault.retryable:
+                self._left.remove(candidate)
+            raise
         except UpstreamFault as fault:
+            candidate.last_fault = fault.message
             if fault.retryable:
                 permit.failed(fault.retry_after_s)
             else:
@@ -185,6 +198,7 @@ class _Errand:
                 permit.failed()
             raise
         permit.succeeded()
+        candidate.last_fault = ""
         connection.origin = candidate
         return connection
 
@@ -218,8 +232,9 @@ class _Errand:
 
     def _resting(self) -> UpstreamResting:
         wait_s = self._may_ask_in_s()
+        why = " ".join(dict.fromkeys(one.last_fault for one in self._left if one.last_fault))
         return UpstreamResting(
-            "The Realtime service has failed several times in a row and is left alone for a moment. Try again later.",
+            f"The Realtime service cannot be used and is left alone for a moment. {why}".rstrip(),
             code="upstream_resting",
             retryable=True,
             retry_after_s=round(max(wait_s, _LOOK_AGAIN_S), 3),

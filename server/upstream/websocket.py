@@ -23,6 +23,9 @@ from server.upstream.credentials import Credential
 # The service names no limit for its frames; a retrieved item with minutes of audio is the largest that is known.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+# What OpenAI means by the codes that it closes a connection with in place of a greeting.
+_CODE_OF_CLOSE: Mapping[int, str] = {3000: "invalid_api_key", 4000: "invalid_model", 4004: "model_not_found"}
+
 # What keys look like, also where a service has starred out the middle: a prefix, or a long run without a blank.
 _KEY_LIKE = re.compile(r"\b(?:sk|ek|key)[-_][\w*.-]+|[A-Za-z0-9*_-]{24,}")
 
@@ -108,13 +111,16 @@ class WebSocketConnection:
 
 
 def _lost(service: str, loss: ConnectionLost) -> UpstreamLost:
-    said = f" ({loss.reason})" if loss.reason else ""
     if loss.by == "us" and loss.code == SLOW_CONSUMER:
         text, reason = f"{service} does not take what is sent to it.", EndReason.UPSTREAM_TOO_SLOW
         return UpstreamLost(text, close_code=loss.code, reason=reason)
     if loss.by == "peer":
-        return UpstreamLost(f"{service} ended the connection with code {loss.code}{said}.", close_code=loss.code)
-    return UpstreamLost(f"The connection to {service} was lost{said}.", close_code=loss.code)
+        # Its reason is the service's own words, which may quote the key.
+        text, said = f"{service} ended the connection with code {loss.code}.", _fit_for_the_log(loss.reason)
+        return UpstreamLost(text, close_code=loss.code, said=said)
+    # Ours, or the network's.
+    why = f" ({loss.reason})" if loss.reason else ""
+    return UpstreamLost(f"The connection to {service} was lost{why}.", close_code=loss.code)
 
 
 async def open_connection(
@@ -127,7 +133,7 @@ async def open_connection(
     refuses_by_event: bool = False,
     ssl_context: ssl.SSLContext | None = None,
 ) -> WebSocketConnection:
-    """Opens a connection once, within ``bounds.attempt_timeout_s``.
+    """Opens a connection once, within ``bounds.attempt_timeout_s``; to get a credential may take as long before.
 
     Args:
         service: what is connected to, for messages.
@@ -137,11 +143,12 @@ async def open_connection(
     Raises:
         UpstreamRefused: the service answered with another status than 101, or refused by an event.
         UpstreamUnreachable: it did not answer.
-        UpstreamFault: there is no credential to be had.
+        NoCredential: there is no credential to be had, so nobody was asked.
     """
+    # Has a deadline of its own, and faults that are not the service's.
+    headers = {} if credential is None else dict([await credential.header(timeout_s=bounds.attempt_timeout_s)])
     give_up_at = trio.current_time() + bounds.attempt_timeout_s
     with trio.move_on_at(give_up_at):
-        headers = dict([await credential.header()]) if credential is not None else {}
         connection = await _shake_hands(
             url, headers, service=service, hints=hints, bounds=bounds, give_up_at=give_up_at, ssl_context=ssl_context
         )
@@ -195,10 +202,12 @@ async def _greeted(connection: WebSocketConnection, service: str, hints: Mapping
     try:
         refusal = _refusal_in(await connection.greeting(), service, hints)
     except UpstreamLost as loss:
+        code = _CODE_OF_CLOSE.get(loss.close_code or 0, "")
         refusal = UpstreamRefused(
-            loss.message,
-            code=loss.code,
+            f"{loss.message} {hints.get(code, '')}".rstrip(),
+            code=f"upstream_{code}" if code else loss.code,
             retryable=class_of_close(loss.close_code) is not ErrorClass.FATAL,
+            said=loss.said,
         )
     except BaseException:
         connection.abandon()

@@ -298,3 +298,30 @@ async def test_a_change_is_logged_once_and_no_token_ever(
     assert [entry["event"] for entry in log] == ["azure token not renewed", "azure token renewed again"]
     assert [entry["log_level"] for entry in log] == ["warning", "info"]
     assert "token-" not in str(log)
+
+
+async def test_a_clock_that_is_set_back_keeps_no_token_alive(
+    identity: FakeIdentity, autojump_clock: trio.testing.MockClock
+) -> None:
+    offset = 0.0
+    async with going(identity, now=lambda: wall() + offset) as source:
+        await source.token()
+        offset = -7200.0
+        await trio.sleep(identity.lifetime_s + 1)
+        assert (await source.token()).reveal() != "token-0"
+        assert len(identity.asked_at) == 2
+
+
+async def test_a_token_that_a_service_refuses_is_replaced_but_not_one_that_was_just_given(
+    identity: FakeIdentity, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with going(identity) as source:
+        first = await source.token()
+        assert not source.refused(first)
+        await trio.sleep(MIN_INTERVAL_S + 1)
+        assert source.refused(first)
+        second = await source.token()
+        assert second.reveal() == "token-1"
+        # Who was refused with the old one meanwhile only needs to ask again.
+        assert source.refused(first)
+        assert await source.token() is second

@@ -1,11 +1,15 @@
 """The check names what is wrong, all of it at once, and never shows a secret."""
 
+import json
 import os
 import stat
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 
 from server.cli.entry import main
 from server.settings import TABLE
@@ -161,6 +165,30 @@ async def test_a_service_that_refuses_is_a_problem_with_the_setting_to_look_at(
     assert code == 1
     (problem,) = [line for line in out.splitlines() if line.startswith("PROBLEM")]
     assert said in problem
+    assert out.endswith("1 problem found.\n")
+
+
+@pytest.mark.parametrize("manner", ["an error", "a close", "nonsense"])
+async def test_a_service_that_lets_in_and_then_says_no_is_a_problem(
+    manner: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    async def refuses(request: WebSocketRequest) -> None:
+        websocket = await request.accept()
+        if manner == "a close":
+            await websocket.aclose(4000, f"Incorrect API key {SECRET}")
+            return
+        error = {"type": "invalid_request_error", "code": "DeploymentNotFound", "message": f"{SECRET} is wrong"}
+        said = {"type": "error", "event_id": "event_1", "error": error}
+        await websocket.send_message(json.dumps(said) if manner == "an error" else "hello")
+        with trio.move_on_after(5), suppress(ConnectionClosed):
+            await websocket.get_message()
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(serve_websocket, refuses, "127.0.0.1", 0, None))
+        code, out = await checked(monkeypatch, capsys, **azure_at(server.port))
+        nursery.cancel_scope.cancel()
+    assert code == 1
+    assert "deployment azure:" in out
     assert out.endswith("1 problem found.\n")
 
 

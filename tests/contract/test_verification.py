@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from protocol.realtime.error_classes import OF_CLOSE, OF_CODE, OF_STATUS
+from protocol.realtime.error_classes import OF_CLOSE, OF_CODE, OF_STATUS, OF_TYPE
 
 PAGE = Path("docs/verification.md")
 TESTS = [Path(f"tests/contract/test_{name}.py") for name in ("realtime_service", "search_service")]
@@ -21,6 +21,8 @@ def test_the_table_of_error_classes_is_documented() -> None:
     rows = dict(re.findall(r"^\| (benign|retry|recycle|fatal) \| (.*?) \|", text, re.MULTILINE))
     for code, kind in OF_CODE.items():
         assert f"`{code}`" in rows[kind.value], code
+    for error_type, kind in OF_TYPE.items():
+        assert f"`{error_type}`" in rows[kind.value], error_type
     for status, kind in OF_STATUS.items():
         assert str(status) in rows[kind.value].replace("5xx", "500, 502, 503, 504"), status
     for close, kind in OF_CLOSE.items():

@@ -30,6 +30,7 @@ from server.transport.client import handshake
 from server.transport.errors import ConnectionLost
 from server.transport.memory import MemoryWire, memory_wire_pair
 from server.transport.websocket import WebSocket, WebSocketOptions
+from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
 from tests.nurseries import hold_nursery, leaves, running_below
 from tests.session.service import Json, Line, Script, ScriptedService
@@ -280,6 +281,7 @@ async def house(
     bounds: ClientBounds = BOUNDS,
     furnish_s: float = 0.0,
     limits: Limits | None = None,
+    deployments: int = 1,
 ) -> AsyncIterator[House]:
     """A house for the length of the block; at its end everybody has left and nothing runs any more."""
     shelves = {"museum": Shelf("museum", "It opens at 10 am."), "zoo": Shelf("zoo", "The lion sleeps.")}
@@ -298,10 +300,13 @@ async def house(
         async with trio.open_nursery() as world:
             sessions: trio.Nursery = await world.start(hold_nursery)
             service = ScriptedService(world, *scripts)
+            places = [
+                deployment(service, name=f"place {number}", priority=number) for number in range(1, deployments + 1)
+            ]
             registry = SessionRegistry(
                 sessions,
                 furnish=furnish,
-                link=lambda: UpstreamLink(service, attempts=attempts, timeout_s=connect_timeout_s),
+                link=lambda: UpstreamLink(*places, attempts=attempts, timeout_s=connect_timeout_s),
                 max_sessions=max_sessions,
                 tools_at_once=tools_at_once,
                 limits=limits,

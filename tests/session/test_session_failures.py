@@ -5,12 +5,14 @@ import trio
 import trio.testing
 
 from protocol.conversation.answers import AGAIN_S
-from protocol.conversation.connections import QUOTA_REST_S
+from protocol.conversation.connections import REST_S
 from protocol.conversation.limits import Limits
+from server.upstream.base import UpstreamUnreachable
 from tests.session.house import house
 from tests.session.service import Answer, Json, Line, converse
 from tests.session.test_session_reconnect import answers, second_line, words
 
+DOWN = UpstreamUnreachable("Nobody answers.", code="upstream_unreachable", retryable=True)
 PATIENT = Limits(failures=100)
 USAGE = {"total_tokens": 12, "input_tokens": 10, "output_tokens": 2}
 
@@ -157,43 +159,68 @@ async def test_errors_of_the_service_that_name_nothing_count_too(autojump_clock:
         await caller.until("response.done")
 
 
-async def test_a_deployment_without_quota_is_left_alone_and_the_answer_comes_of_the_next_connection(
-    autojump_clock: trio.testing.MockClock,
+# What the deployment cannot do, whoever asks
+
+CANNOT = [("insufficient_quota", "invalid_request_error"), ("model_not_found", "invalid_request_error")]
+
+
+@pytest.mark.parametrize(("code", "error_type"), CANNOT)
+async def test_where_a_deployment_cannot_serve_another_gives_the_answer_at_once(
+    autojump_clock: trio.testing.MockClock, code: str, error_type: str
 ) -> None:
-    limits = Limits(reconnect_s=2 * QUOTA_REST_S)
-    script = converse(failing("insufficient_quota", "invalid_request_error"))
-    async with house(script, converse(answers), limits=limits) as home:
+    async with house(converse(failing(code, error_type)), converse(answers), deployments=2) as home:
         caller = await home.opened()
         began = trio.current_time()
         caller.ask("When?")
-        await caller.until("avatar.state", state="reconnecting")
-        await trio.sleep(QUOTA_REST_S - 1)
-        assert len(home.service.attempts) == 1
-        await second_line(home)
-        await caller.until("response.done")
-        assert trio.current_time() - began >= QUOTA_REST_S
-        assert [event["response"]["status"] for event in caller.of("response.done")] == ["completed"]
+        done = await caller.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert trio.current_time() - began < 2
+        assert [entry["deployment"] for entry in home.log if entry["event"] == "upstream connected"] == [
+            "place 1",
+            "place 2",
+        ]
+        # The first is not asked again for a while.
+        await trio.sleep(REST_S / 2)
+        await home.opened()
+        assert [entry["deployment"] for entry in home.log if entry["event"] == "upstream connected"][2:] == ["place 2"]
 
 
-async def test_a_deployment_without_quota_and_no_other_ends_the_session_with_a_reason(
-    autojump_clock: trio.testing.MockClock,
+@pytest.mark.parametrize(("code", "error_type"), CANNOT)
+async def test_where_there_is_no_other_the_client_sees_what_the_service_says_and_the_session_goes_on(
+    autojump_clock: trio.testing.MockClock, code: str, error_type: str
 ) -> None:
-    script = converse(failing("insufficient_quota", "invalid_request_error"))
-    async with house(script, converse(answers), limits=Limits(reconnect_s=5)) as home:
+    async with house(converse(failing(code, error_type), answers)) as home:
         caller = await home.opened()
         caller.ask("When?")
-        assert await caller.closed() == 4502
-        (error,) = caller.of("error")
-        assert "insufficient_quota" in error["error"]["message"]
+        done = await caller.until("response.done")
+        assert (done["response"]["status"], done["response"]["status_details"]["error"]["code"]) == ("failed", code)
+        caller.ask("And now?")
+        assert (await caller.until("response.done"))["response"]["status"] == "completed"
+        assert len(home.service.lines) == 1
+        await home.opened()
 
 
-async def test_a_key_that_is_revoked_within_a_session_makes_it_look_for_another_connection(
-    autojump_clock: trio.testing.MockClock,
+@pytest.mark.parametrize("deployments", [1, 2])
+async def test_a_key_that_is_revoked_within_a_session_sends_it_elsewhere_if_there_is_elsewhere(
+    autojump_clock: trio.testing.MockClock, deployments: int
 ) -> None:
-    async with house(converse(), converse(answers)) as home:
+    async with house(converse(answers), converse(answers), deployments=deployments) as home:
         caller = await home.opened()
         error = {"type": "authentication_error", "code": "invalid_api_key", "message": "Sorry."}
         home.line.send("error", error=error)
-        await second_line(home)
+        await trio.sleep(2)
+        assert len(home.service.lines) == deployments
         caller.ask("And now?")
         assert (await caller.until("response.done"))["response"]["status"] == "completed"
+
+
+async def test_what_was_wrong_before_is_not_said_of_another_loss(autojump_clock: trio.testing.MockClock) -> None:
+    scripts = converse(fails, fails, fails), converse(answers), DOWN
+    async with house(*scripts, limits=Limits(failures=3, reconnect_s=5)) as home:
+        caller = await home.opened()
+        caller.ask("When?")
+        assert (await caller.until("response.done"))["response"]["status"] == "completed"
+        home.line.wire.reset()
+        assert await caller.closed() == 4502
+        (error,) = caller.of("error")
+        assert "boom" not in error["error"]["message"]

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from server.secret import Secret
-from server.upstream.base import UpstreamLost, UpstreamRefused, UpstreamUnreachable
+from server.upstream.base import NoCredential, UpstreamLost, UpstreamRefused, UpstreamUnreachable
 from server.upstream.connectors import (
     SettingNames,
     WebSocketConnector,
@@ -235,7 +235,7 @@ def _accept(head: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("bytes_", "code", "text"),
     [
-        (close_frame(1011, b"server error", mask=None), 1011, "ended the connection with code 1011 (server error)"),
+        (close_frame(1011, b"server error", mask=None), 1011, "ended the connection with code 1011."),
         (close_frame(1000, mask=None), 1000, "ended the connection with code 1000."),
         (b"", None, "was lost"),
         (frame(TEXT, b"\xff", mask=None), 1007, "was lost"),
@@ -299,7 +299,13 @@ GREETING = frame(TEXT, b'{"type":"session.created","event_id":"event_1","session
         ),
         (error_event("rate_limit_error", "rate_limit_exceeded", "Slowly."), "upstream_rate_limit_exceeded", True, ""),
         (error_event("server_error", None, "Sorry."), "upstream_server_error", True, ""),
-        (close_frame(3000, mask=None), "upstream_lost", False, "3000"),
+        (
+            close_frame(3000, f"Incorrect API key {KEY}".encode(), mask=None),
+            "upstream_invalid_api_key",
+            False,
+            "OPENAI_API_KEY",
+        ),
+        (close_frame(4004, mask=None), "upstream_model_not_found", False, "LIVEAVATAR_MODEL"),
         (close_frame(1013, mask=None), "upstream_lost", True, "1013"),
         (b"", "upstream_lost", True, "was lost"),
     ],
@@ -353,14 +359,19 @@ class Renewed:
 
     def __init__(self, fault: UpstreamRefused | None = None) -> None:
         self.count = 0
+        self.invalid: list[str] = []
         self._fault = fault
 
-    async def token(self) -> Secret:
+    async def token(self, *, timeout_s: float) -> Secret:
         await trio.lowlevel.checkpoint()
         self.count += 1
         if self._fault is not None:
             raise self._fault
         return Secret(f"token-{self.count}")
+
+    def refused(self, token: Secret) -> bool:
+        self.invalid.append(token.reveal())
+        return True
 
 
 async def test_every_connection_gets_a_token_of_its_own() -> None:
@@ -374,10 +385,27 @@ async def test_every_connection_gets_a_token_of_its_own() -> None:
     ] * 2
 
 
+async def test_a_token_that_is_refused_is_replaced_once() -> None:
+    async with answering(says(b"HTTP/1.1 401 X\r\nContent-Length: 0\r\n\r\n")) as (port, heads):
+        tokens = Renewed()
+        azure = azure_connector(f"http://127.0.0.1:{port}", "d", TokenCredential(tokens), BOUNDS, AZURE_NAMES)
+        with pytest.raises(UpstreamRefused, match="401"):
+            await azure.connect()
+    assert len(heads) == 2
+    assert tokens.invalid == ["token-1"]
+
+
+async def test_a_key_that_cannot_be_looked_up_yet_is_no_fault_of_the_service() -> None:
+    key = KeyCredential(Secret.by_reference("keyvault:https://v.vault.azure.net/secrets/k"), name="api-key")
+    azure = azure_connector("http://127.0.0.1:9", "d", key, BOUNDS, AZURE_NAMES)
+    with pytest.raises(NoCredential, match="has not been looked up"):
+        await azure.connect()
+
+
 async def test_without_a_token_nobody_is_asked() -> None:
     fault = UpstreamRefused("There is no identity here.", code="upstream_identity")
     async with answering(says(b"")) as (port, heads):
         azure = azure_connector(f"http://127.0.0.1:{port}", "d", TokenCredential(Renewed(fault)), BOUNDS, AZURE_NAMES)
-        with pytest.raises(UpstreamRefused, match="no identity"):
+        with pytest.raises(NoCredential, match="no identity"):
             await azure.connect()
     assert heads == []

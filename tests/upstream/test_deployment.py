@@ -60,7 +60,7 @@ async def test_one_that_is_left_alone_is_not_asked_and_the_others_are(autojump_c
     link = UpstreamLink(*ours, attempts=1, timeout_s=10)
     first = await link.connect()
     assert first.origin is ours[0]
-    first.origin.leave_alone(60)
+    first.origin.leave_alone(60, "It has no quota left.")
     assert ours[0].breaker.state is BreakerState.OPEN
     assert (await link.connect()).origin is ours[1]
     await trio.sleep(61)
@@ -69,7 +69,8 @@ async def test_one_that_is_left_alone_is_not_asked_and_the_others_are(autojump_c
 
 async def test_where_all_are_left_alone_that_is_told_with_a_time(autojump_clock: trio.testing.MockClock) -> None:
     only = made("only")
-    only.leave_alone(60)
+    only.leave_alone(60, "It has no quota left.")
     with pytest.raises(UpstreamResting) as resting:
         await UpstreamLink(only, attempts=1, timeout_s=10).connect()
     assert resting.value.retry_after_s == 60
+    assert resting.value.message.endswith("It has no quota left.")

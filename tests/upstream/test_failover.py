@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 from server.breaker import BreakerState
-from server.upstream.base import Connector, UpstreamConnection, UpstreamRefused, UpstreamResting
+from server.upstream.base import Connector, NoCredential, UpstreamConnection, UpstreamRefused, UpstreamResting
 from server.upstream.deployment import Deployment, deployment
 from server.upstream.link import UpstreamLink
 from tests.upstream.outages import DOWN, FOREVER, NO, Connection, Place, always, busy, fine, first
@@ -313,3 +313,13 @@ def test_nobody_ever_comes_before_the_service_said(
 def _no_log() -> Iterator[None]:
     with structlog.testing.capture_logs():
         yield
+
+
+async def test_who_has_nothing_to_show_learns_nothing_of_the_service(autojump_clock: trio.testing.MockClock) -> None:
+    hanging = NoCredential("No token came.", code="azure_identity_unreachable", retryable=True)
+    nameless = NoCredential("There is no identity here.", code="azure_no_identity")
+    a, b = deployment(Place(always(hanging)), failures=1), deployment(Place(always(nameless)), priority=2)
+    with pytest.raises(NoCredential):
+        await link(a, b, attempts=2).connect()
+    assert a.breaker.state is b.breaker.state is BreakerState.CLOSED
+    assert a.breaker.failures == 0

@@ -68,8 +68,9 @@ def ga_transcription_session(session: Fields) -> dict[str, Any]:
 
 
 def ga_request(request: Fields) -> dict[str, Any]:
-    """The object of a beta ``response.create``. Raises as ``ga_settings`` does."""
-    ga = ga_settings(request, "response", REQUEST_PLACES, _REQUEST_LEFT_OUT)
+    """The object of a beta ``response.create``; what is null in it is absent. Raises as ``ga_settings`` does."""
+    given = {name: value for name, value in request.items() if bytes(value) != b"null"}
+    ga = ga_settings(given, "response", REQUEST_PLACES, _REQUEST_LEFT_OUT)
     items = list_of(ga.get("input"))
     return ga if items is None else {**ga, "input": [ga_item(item) for item in items]}
 

@@ -213,7 +213,9 @@ class AzureSearchCatalog:
             await trio.lowlevel.checkpoint()
             return known
         try:
-            persona = await stored(self._service, source, deadline_s=_PERSONA_DEADLINE_S)
+            # Well within the patience of whoever waits for the session to begin.
+            deadline_s = min(_PERSONA_DEADLINE_S, self._config.deadline_s / 2)
+            persona = await stored(self._service, source, deadline_s=deadline_s)
         except KnowledgeUnavailable as error:
             _log.warning("persona not found out", kb_id=source.kb_id, error=str(error))
             profile = known
