@@ -328,11 +328,20 @@ async def test_a_new_value_that_the_setting_does_not_take_leaves_the_last_one(
     await keeper.resolve()
     with structlog.testing.capture_logs() as log:
         async with renewed(keeper):
-            vault.put("openai-key", "with a line break\n")
+            vault.put("openai-key", "with a line break\nin it")
             await until(lambda: bool(log))
             assert secret.reveal() == VALUE
             vault.put("openai-key", "good-again")
             await until(lambda: secret.reveal() == "good-again")
+
+
+async def test_the_line_break_at_the_end_of_a_file_is_no_part_of_a_secret(
+    vault: Vault, identity: Identity, transport: HttpxTransport
+) -> None:
+    vault.put("openai-key", f" {VALUE}\n")
+    secret = Secret.by_reference(vault.reference("openai-key"))
+    await keeping({SETTING: secret}, identity, transport).resolve()
+    assert secret.reveal() == VALUE
 
 
 async def test_its_token_is_renewed_when_the_vault_no_longer_takes_it(

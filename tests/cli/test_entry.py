@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,13 @@ def test_the_commands_are_known_without_importing_what_they_need() -> None:
 def test_ctrl_c_ends_a_command_without_a_word() -> None:
     command = [sys.executable, "-m", "server.cli", "simulate", "--port", "0", "--voice", "synthetic"]
     program = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        # Whoever runs the tests in the background of a shell has it ignored, and so would the program.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads here
     )
     try:
         assert program.stdout is not None
