@@ -156,8 +156,9 @@ class Page:
         await self.until(f"({shown}).includes({_quoted(part)})", seconds)
 
     async def click(self, selector: str) -> None:
-        """A real click in the middle of an element."""
+        """A real click in the middle of an element, once there is something of it to be hit."""
         found = f"document.querySelector({_quoted(selector)})"
+        await self.until(f"{found}?.getClientRects().length")
         await self.evaluate(f"{found}.scrollIntoView({{block: 'nearest'}})")
         box = await self.evaluate(
             f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({found}.getBoundingClientRect())"

@@ -347,10 +347,20 @@ globalThis.SpeechRecognition = class {
 """
 
 
+# The server tells what it knows when the page has long been in use.
+SLOW_FETCH = """
+const fetchNow = globalThis.fetch;
+globalThis.fetch = async (...about) => {
+  await new Promise((soon) => setTimeout(soon, 700));
+  return fetchNow(...about);
+};
+"""
+
+
 async def test_the_browsers_own_speech_recognition_can_ask(prepared_data: Path, profile: Path) -> None:
     async with visiting(prepared_data, profile) as visit:
         page = visit.page
-        await page.call("Page.addScriptToEvaluateOnNewDocument", source=RECOGNITION)
+        await page.call("Page.addScriptToEvaluateOnNewDocument", source=RECOGNITION + SLOW_FETCH)
         await page.open(visit.url)
         await connected(page)
         await page.run("document.querySelector('#hearing').open = true")

@@ -245,7 +245,8 @@ function showHearing() {
       "The built-in engine notices when you speak, but understands typed questions only. A cloud speech service understands both.";
   } else note.textContent = "";
   at("hearing").hidden = !note.textContent && !canDictate;
-  at("hearing").open = !LiveAvatar.canPlay;
+  // Never closed here: somebody may have opened it while the knowledge bases were still being asked for.
+  if (!LiveAvatar.canPlay) at("hearing").open = true;
 }
 
 at("microphone").addEventListener("click", async () => {
