@@ -1,6 +1,11 @@
 """What tests need to know of nurseries: one to keep, what runs below one, and what groups of exceptions hold."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 import trio
+
+T = TypeVar("T")
 
 
 def leaves(failures: BaseExceptionGroup[Exception]) -> list[Exception]:
@@ -28,3 +33,16 @@ def running_below(nursery: trio.Nursery) -> list[str]:
                 names.append(task.name)
             nurseries.extend(task.child_nurseries)
     return sorted(names)
+
+
+async def gather_two(one: Callable[[], Awaitable[T]], other: Callable[[], Awaitable[T]]) -> tuple[T, T]:
+    """What two that need each other return."""
+    results: dict[str, T] = {}
+
+    async def keep(name: str, part: Callable[[], Awaitable[T]]) -> None:
+        results[name] = await part()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep, "one", one)
+        nursery.start_soon(keep, "other", other)
+    return results["one"], results["other"]

@@ -1,0 +1,199 @@
+"""The file of API keys: their digests, names and rights. Written by the command line, read by servers; never a key.
+
+Each writer replaces the whole file at once and holds a lock meanwhile, so that a server reads the old or the new one,
+and of two commands neither undoes what the other did.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from server.security.digest import KEY_PREFIX, digest_of, new_credential
+from server.security.principal import Allowance, Principal, Scope
+
+__all__ = ["KEYS_FILE", "KeyEntry", "KeyFile", "KeyFileError"]
+
+# In LIVEAVATAR_DATA_DIR.
+KEYS_FILE = "keys.json"
+
+# A name is written in commands and logs.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MODE = 0o600
+
+
+class KeyFileError(Exception):
+    """The file or what was asked of it cannot be used; the text says why, to a person."""
+
+
+class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A key as it is kept.
+
+    Attributes:
+        digest: what `digest_of` makes of the key; empty for one that was revoked.
+        kb_ids: the knowledge bases it may use; None is all.
+        sessions, minutes_per_day: see `Allowance`.
+        created_at, revoked_at: Unix seconds.
+    """
+
+    id: str
+    name: str
+    digest: str
+    scopes: tuple[Scope, ...]
+    kb_ids: tuple[str, ...] | None = None
+    sessions: int | None = None
+    minutes_per_day: float | None = None
+    created_at: int
+    revoked_at: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the key lets anybody in."""
+        return self.revoked_at is None and bool(self.digest)
+
+    def principal(self) -> Principal:
+        """Whoever shows the key."""
+        return Principal(
+            id=f"key:{self.id}",
+            name=self.name,
+            kind="key",
+            scopes=frozenset(self.scopes),
+            kb_ids=None if self.kb_ids is None else frozenset(self.kb_ids),
+            allowance=Allowance(self.sessions, self.minutes_per_day),
+        )
+
+
+class _Contents(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    version: int = 1
+    keys: list[KeyEntry] = []
+
+
+_decoder = msgspec.json.Decoder(_Contents)
+
+
+class KeyFile:
+    """The file of keys in a data folder. What it does blocks, for as long as a small file takes.
+
+    Args:
+        now: the time of day in Unix seconds.
+    """
+
+    def __init__(self, data_dir: Path, *, now: Callable[[], float] = time.time) -> None:
+        self.path = data_dir / KEYS_FILE
+        self._now = now
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Something that changes whenever the file does; None if there is no file.
+
+        Raises:
+            KeyFileError: it cannot be told.
+        """
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise KeyFileError(f"{self.path} cannot be read: {error.strerror}") from error
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def read(self) -> list[KeyEntry]:
+        """Every key, revoked ones too, oldest first; none where there is no file.
+
+        Raises:
+            KeyFileError: the file cannot be read, or is no file of keys.
+        """
+        try:
+            return _decoder.decode(self.path.read_bytes()).keys
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise KeyFileError(f"{self.path} cannot be read: {error.strerror}") from error
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            # Without the decoder's words of the place: nothing of the file belongs in a log.
+            raise KeyFileError(f"{self.path} is no file of keys ({type(error).__name__})") from None
+
+    def create(
+        self,
+        name: str,
+        *,
+        scopes: tuple[Scope, ...],
+        kb_ids: tuple[str, ...] | None = None,
+        sessions: int | None = None,
+        minutes_per_day: float | None = None,
+    ) -> str:
+        """Make a key and return it: this once, for only its digest is kept.
+
+        Raises:
+            KeyFileError: there is one of that name, or the file cannot be written.
+        """
+        if not _NAME.fullmatch(name):
+            raise KeyFileError("a key's name is up to 64 letters, digits, dots, dashes or underscores")
+        with self._writing() as entries:
+            if any(entry.is_live and entry.name == name for entry in entries):
+                raise KeyFileError(f"there is a key {name!r} already; revoke it first, or take another name")
+            key = new_credential(KEY_PREFIX)
+            entries.append(
+                KeyEntry(
+                    id=secrets.token_hex(6),
+                    name=name,
+                    digest=digest_of(key),
+                    scopes=scopes,
+                    kb_ids=kb_ids,
+                    sessions=sessions,
+                    minutes_per_day=minutes_per_day,
+                    created_at=int(self._now()),
+                )
+            )
+        return key
+
+    def revoke(self, name: str) -> None:
+        """Let a key open nothing any more. Its entry stays, so that it is known that there was one.
+
+        Raises:
+            KeyFileError: there is none of that name, or the file cannot be written.
+        """
+        with self._writing() as entries:
+            for place, entry in enumerate(entries):
+                if entry.is_live and entry.name == name:
+                    entries[place] = msgspec.structs.replace(entry, digest="", revoked_at=int(self._now()))
+                    return
+            raise KeyFileError(f"there is no key {name!r}")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[list[KeyEntry]]:
+        """The entries, to be changed; afterwards they are what is in the file, if nothing was raised."""
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f"{KEYS_FILE}.lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                entries = self.read()
+                yield entries
+                self._replace(msgspec.json.format(msgspec.json.encode(_Contents(keys=entries)), indent=2))
+        except OSError as error:
+            raise KeyFileError(f"{self.path} cannot be written: {error.strerror}") from error
+
+    def _replace(self, contents: bytes) -> None:
+        # Made by mkstemp: readable by its owner only, from its first byte.
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{KEYS_FILE}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, _MODE)
+                if os.geteuid() == 0:
+                    # Made by root in a folder of the server's: the server must be able to read it.
+                    folder = self.path.parent.stat()
+                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
+                file.write(contents + b"\n")
+                file.flush()
+                os.fsync(descriptor)
+            Path(name).replace(self.path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
