@@ -27,6 +27,24 @@ class _Ending:
     openai_close_code: int | None = None
 
 
+# The status of the same reason where there is no WebSocket yet, or never will be, by close code.
+_HTTP_STATUS = {
+    1009: 413,
+    1012: 503,
+    1013: 503,
+    4000: 400,
+    4004: 404,
+    4401: 401,
+    4402: 429,
+    4403: 403,
+    4404: 404,
+    4408: 408,
+    4429: 429,
+    4502: 502,
+    4504: 504,
+}
+
+
 class EndReason(enum.Enum):
     """Every way a session can end."""
 
@@ -50,6 +68,13 @@ class EndReason(enum.Enum):
         4401,
         Reconnect.NO,
         "A valid credential is needed.",
+        openai_close_code=3000,
+    )
+    REVOKED = _Ending(
+        "revoked",
+        4401,
+        Reconnect.NO,
+        "The credential was revoked, and the session ends with it.",
         openai_close_code=3000,
     )
     BUDGET_SPENT = _Ending("budget_spent", 4402, Reconnect.LATER, "The budget is spent.")
@@ -83,6 +108,11 @@ class EndReason(enum.Enum):
     def reconnect(self) -> Reconnect:
         """What the client should do."""
         return self.value.reconnect
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that says the same before the upgrade."""
+        return _HTTP_STATUS.get(self.value.close_code, 500)
 
     def close_code(self, *, openai: bool = False) -> int:
         """The WebSocket close code; ``openai``: for the drop-in endpoints, whose clients know the services' codes."""

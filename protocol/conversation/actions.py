@@ -74,6 +74,22 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Look at what the person said before it is answered; the verdict comes back through ``on_checked``, once."""
+
+    check_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a look at the person's words found. ``rule`` names what they are stopped by, for the record."""
+
+    passes: bool
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SetDeadline:
     """Call ``on_deadline(name)`` at ``at`` (seconds on the machine's clock); None disarms it."""
 
@@ -122,10 +138,19 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """Something that the person said was not answered. ``text`` is "" where its words are not known."""
+
+    item_id: str
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Keep this for the record."""
 
-    entry: Said | Heard | Called
+    entry: Said | Heard | Called | Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +178,7 @@ Action: TypeAlias = (
     | LeaveAlone
     | PurgeAudio
     | RunTool
+    | Check
     | SetDeadline
     | Charge
     | Record

@@ -391,6 +391,8 @@ class Answers:
         """Asks for the answer once: when every call has its result, and no response is active."""
         if turn is not self._turn or turn.phase is not Phase.TOOLS or turn.pending or turn.superseded:
             return
+        if self._asking.withheld:
+            return
         if turn.client_called or turn.client_create is not None:
             # The client asks for what follows: it has, or it will when its own tools are done.
             self._turn = None
@@ -436,7 +438,8 @@ class Answers:
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing is being answered, nor about to be."""
-        return self._turn is None and not self._shown.out_of_band and not self.owes_response
+        at_rest = self._turn is None and not self._shown.out_of_band and not self.owes_response
+        return at_rest and not self._asking.withheld
 
     def sent_again(self) -> None:
         """Another connection was sent what was not settled, so what is owed is owed from now on."""
@@ -456,6 +459,24 @@ class Answers:
         if self._turn is not None:
             self._supersede(self._turn, "turn_detected")
         self._asking.for_speech()
+
+    def withhold(self, withheld: bool) -> None:
+        """Whether follow-ups wait, for something that was said is not checked yet."""
+        was, self._asking.withheld = self._asking.withheld, withheld
+        if was and not withheld and self._turn is not None:
+            self._follow_up_if_ready(self._turn)
+
+    def say_instead(self, params: dict[str, Any]) -> None:
+        """A response of our own making stands in the place of an answer. What was looked up before is overtaken."""
+        if self._turn is not None:
+            self._supersede(self._turn, "turn_detected")
+        self._asking.instead(params)
+
+    def apologise_instead(self, params: dict[str, Any]) -> None:
+        """The person is asked to say it again, in the place of an answer."""
+        if self._turn is not None:
+            self._supersede(self._turn, "turn_detected")
+        self._asking.apology(params)
 
     def doubt_requests(self) -> None:
         """The service reported an error that names nothing: it may mean any request."""
@@ -531,6 +552,8 @@ class Answers:
         if turn.open_to_client:
             self._shown.end_turn(turn, "incomplete", None)
         unwanted = turn.interrupted or turn.superseded
+        # The person has said something since that is not checked yet: what was being said is not gone on with.
+        unwanted |= self._asking.withheld
         if turn.calls_in_round and not unwanted:
             # The calls are under way; what follows them follows all the same.
             turn.phase, turn.rounds, turn.held = Phase.TOOLS, turn.rounds + 1, nothing_shown

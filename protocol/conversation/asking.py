@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from protocol.conversation.configuration import Configuration
-from protocol.conversation.notes import APOLOGISE, go_on_after
+from protocol.conversation.notes import APOLOGISE, UNHEARD, go_on_after
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.requests import Request, Requests
 from protocol.conversation.turns import Phase, Turn
@@ -22,15 +22,17 @@ class Asking:
     Attributes:
         requests: those that are not answered.
         owed_to_speech: the user's speech became an item, and the service owes the answer that it gives by itself.
+        withheld: something was said that must be checked before anything more is asked for.
     """
 
-    __slots__ = ("_configuration", "_outlet", "owed_to_speech", "requests")
+    __slots__ = ("_configuration", "_outlet", "owed_to_speech", "requests", "withheld")
 
     def __init__(self, outlet: Outlet, configuration: Configuration) -> None:
         self._outlet = outlet
         self._configuration = configuration
         self.requests = Requests(outlet.journal)
         self.owed_to_speech = False
+        self.withheld = False
 
     @property
     def is_owed(self) -> bool:
@@ -96,6 +98,14 @@ class Asking:
         """A response of our own making, whose instructions end with ``note``."""
         params = {"instructions": self._noted(None, note), "tool_choice": "none"}
         self._send(Request(self._outlet.new_event_id(), params, self._outlet.now))
+
+    def instead(self, params: dict[str, Any]) -> None:
+        """A response of our own making in the place of one that is not given."""
+        self._send(Request(self._outlet.new_event_id(), params, self._outlet.now))
+
+    def apology(self, params: dict[str, Any]) -> None:
+        """An apology in the place of an answer: the person is asked to say it again."""
+        self.instead({**params, "instructions": self._noted(None, UNHEARD), "tool_choice": "none"})
 
     def for_turn(self, turn: Turn, params: dict[str, Any]) -> None:
         """The next response of a turn that is under way."""

@@ -10,13 +10,22 @@ from protocol.avatar.codec import decode_playback
 from protocol.conversation.actions import Ignored
 from protocol.conversation.answers import Answers
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.guard import Guard, words_of_input, words_of_person
 from protocol.conversation.interruption import Interruption
 from protocol.conversation.lost_speech import LostSpeech
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.playback import Playback
 from protocol.conversation.visibility import HiddenItems
 from protocol.realtime import client_events as client
-from protocol.realtime.codec import Head, InvalidEvent, base64_size, decode_client, decode_object, encode
+from protocol.realtime.codec import (
+    Head,
+    InvalidEvent,
+    base64_size,
+    decode_client,
+    decode_object,
+    encode,
+    refuse_repeated_keys,
+)
 from protocol.realtime.server_events import ErrorDetail, ItemTruncated
 
 APPEND = "input_audio_buffer.append"
@@ -43,6 +52,7 @@ class ClientSide:
         interruption: Interruption,
         hidden: HiddenItems,
         lost_speech: LostSpeech,
+        guard: Guard,
         *,
         avatar_events: bool,
     ) -> None:
@@ -53,6 +63,7 @@ class ClientSide:
         self._interruption = interruption
         self._hidden = hidden
         self._lost_speech = lost_speech
+        self._guard = guard
         self._avatar_events = avatar_events
         # Call ids of the client's own making; bounded, for the client makes them up.
         self._calls: deque[str] = deque(maxlen=_CLIENT_CALLS_KEPT)
@@ -81,7 +92,21 @@ class ClientSide:
             raise InvalidEvent(invalid("already_initialised", message, head.event_id))
         else:
             event = decode_client(frame, head)
-            self._handlers.get(head.type, self._pass)(frame, event)
+            refuse_repeated_keys(frame, head.event_id)
+            if self._guard.holds(head.type):
+                self._guard.hold(frame, head, event)
+            else:
+                self._handle(frame, head, event)
+
+    def _handle(self, frame: bytes, head: Head, event: client.ClientEvent) -> None:
+        self._handlers.get(head.type, self._pass)(frame, event)
+
+    def take_held(self, frame: bytes, head: Head, event: client.ClientEvent) -> None:
+        """The turn of an event has come that had to wait. Never raises: its client is told by an error."""
+        try:
+            self._handle(frame, head, event)
+        except InvalidEvent as error:
+            self._outlet.refuse(error.detail)
 
     def _append(self, frame: bytes, head: Head) -> None:
         size = base64_size(head.audio)
@@ -89,6 +114,9 @@ class ClientSide:
             raise InvalidEvent(
                 invalid("invalid_type", "Invalid type for 'audio': expected a base64 string.", head.event_id)
             )
+        if not _is_plain(frame, head):
+            # The service might go by another of two types than we do.
+            refuse_repeated_keys(frame, head.event_id)
         # A frame that is mostly something else is not bounded by its milliseconds, so it counts by its bytes.
         is_sound = len(frame) <= size * 4 // 3 + _APPEND_ENVELOPE_MAX_BYTES
         audio_ms = size / self._configuration.input_bytes_per_ms if is_sound else 0.0
@@ -104,11 +132,11 @@ class ClientSide:
         self._outlet.to_upstream(frame, kind=kind, event_id=event_id, key=key)
 
     def _update_session(self, frame: bytes, _event: client.SessionUpdate) -> None:
-        event = decode_object(frame)
-        event["session"] = self._configuration.admit_update(event["session"])
+        event = self._without_paths(decode_object(frame))
+        admitted = self._configuration.admit_update(event["session"])
         event["event_id"] = event.get("event_id") or self._outlet.name_for_client()
-        self._configuration.asked(event["event_id"], event["session"])
-        self._outlet.send_event(event)
+        self._configuration.asked(event["event_id"], admitted)
+        self._outlet.send_event({**event, "session": self._configuration.told(admitted)})
 
     def _create_item(self, frame: bytes, event: client.ConversationItemCreate) -> None:
         item = event.item
@@ -121,7 +149,11 @@ class ClientSide:
         self._check_visible("item_create_invalid_item_id", event.previous_item_id or None, event)
         if item.type == "function_call" and item.call_id:
             self._calls.append(item.call_id)
-        self._pass(frame, event, item.id or None)
+        if self._guard.is_on and (item.type, item.role) == ("message", "user"):
+            words = words_of_person(decode_object(frame)["item"].get("content"))
+            self._guard.typed(words, event.event_id or None, lambda: self._pass(frame, event, item.id or None))
+        else:
+            self._pass(frame, event, item.id or None)
 
     def _name_item(self, frame: bytes, event: client.ConversationItemRetrieve | client.ConversationItemDelete) -> None:
         kind = "retrieve" if isinstance(event, client.ConversationItemRetrieve) else "delete"
@@ -156,15 +188,30 @@ class ClientSide:
             raise InvalidEvent(invalid(code, message, event.event_id or None, "item_id"))
 
     def _create_response(self, frame: bytes, event: client.ResponseCreate) -> None:
-        asked = decode_object(frame)
+        asked = self._without_paths(decode_object(frame))
         if isinstance(asked.get("response"), dict):
             asked["response"] = self._configuration.admit_response(asked["response"])
-        self._answers.ask(asked, event.event_id or None)
+        event_id = event.event_id or None
+        said = words_of_input((asked.get("response") or {}).get("input"))
+        self._guard.typed(said, event_id, lambda: self._ask(asked, event_id), asks=asked)
+
+    def _without_paths(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The event of a client with locks without keys that could pass for a path past them."""
+        if self._configuration.settable is None:
+            return event
+        return {key: value for key, value in event.items() if "." not in key}
+
+    def _ask(self, asked: dict[str, Any], event_id: str | None) -> None:
+        is_beside = (asked.get("response") or {}).get("conversation") == "none"
+        if is_beside or not self._guard.stands_in(asked):
+            self._answers.ask(asked, event_id)
 
     def _cancel(self, frame: bytes, event: client.ResponseCancel) -> None:
         response_id = event.response_id or None
         # Another response than the one that is heard may be cancelled without a pause in what is said.
         is_heard = response_id is None or self._answers.is_current(response_id)
+        if response_id is None:
+            self._guard.cancel_waiting()
         self._answers.cancel(frame, response_id)
         if is_heard:
             self._interruption.silence()
@@ -186,6 +233,19 @@ class ClientSide:
 def invalid(code: str, message: str, event_id: str | None = None, param: str | None = None) -> ErrorDetail:
     """The service's error for an event that cannot be taken."""
     return ErrorDetail(type="invalid_request_error", code=code, message=message, param=param, event_id=event_id)
+
+
+def _is_plain(frame: bytes, head: Head) -> bool:
+    """Whether an append says its type, its audio and perhaps its id, and has no quote left for anything else.
+
+    Only around the audio is counted, which must stand where its key first does.
+    """
+    audio = bytes(head.audio or b"")
+    start = frame.find(b'"', frame.find(b'"audio"', 0, _APPEND_ENVELOPE_MAX_BYTES) + len(b'"audio"'))
+    if not frame.startswith(audio, start):
+        return False
+    around = frame.count(b'"', 0, start) + frame.count(b'"', start + len(audio))
+    return around == (6 if head.event_id is None else 10)
 
 
 def _named(frame: bytes, event_id: str) -> bytes:

@@ -26,14 +26,17 @@ class Configuration:
     """The session configuration of one conversation.
 
     Attributes:
-        base: our own GA session object, tools excepted; sent first on every upstream connection.
+        base: our own GA session object, the server's tools excepted; sent first on every upstream connection.
         server_tools: definitions of the tools that run here, in the wire's form.
         settable: dotted paths that the client may set; None means everything but the server's tools.
         show_tools: the client asked to see server tools (``?extensions=tools``).
+        guarded: what the person says is looked at before it is answered: the service transcribes it and answers nothing
+            by itself, whatever the client sets; the client is shown what it set.
         output_bytes_per_ms, input_bytes_per_ms: bytes of a millisecond of audio, in the effective formats.
         interrupts: speech of the user interrupts the assistant in the effective session.
         takes_turns: the service ends the user's turns by itself (server or semantic VAD).
         answers_speech: and answers them without being asked.
+        wants_answers: the client expects that they are answered without being asked for.
         transcribes: the user's speech is transcribed.
         instructions: the effective instructions.
         version: counts the client's changes.
@@ -45,11 +48,13 @@ class Configuration:
     server_tools: list[dict[str, Any]]
     settable: frozenset[str] | None = None
     show_tools: bool = False
+    guarded: bool = False
     output_bytes_per_ms: int = 48
     input_bytes_per_ms: int = 48
     interrupts: bool = True
     takes_turns: bool = True
     answers_speech: bool = True
+    wants_answers: bool = True
     transcribes: bool = False
     instructions: str = ""
     version: int = 0
@@ -65,7 +70,7 @@ class Configuration:
 
     def __post_init__(self) -> None:
         self._tool_names = frozenset(str(tool["name"]) for tool in self.server_tools)
-        self._opening = {**copy.deepcopy(self.base), "tools": list(self.server_tools)}
+        self._opening = {**copy.deepcopy(self.base), "tools": self.merged_tools(self.base.get("tools", []))}
 
     def runs_here(self, tool_name: object) -> bool:
         """Whether a tool of this name is one of the server's."""
@@ -80,7 +85,7 @@ class Configuration:
         ours, now = _transcription(self.base), _transcription(session)
         if transcription_model is not None and now.get("model") is not None and now["model"] == ours.get("model"):
             now["model"] = transcription_model
-        return session
+        return self._unanswering(session) if self.guarded else session
 
     def asked(self, event_id: str, session: dict[str, Any]) -> None:
         """The service is asked for this update; whether it holds will be known by its answer."""
@@ -89,7 +94,7 @@ class Configuration:
     def confirmed(self) -> None:
         """The service did what it was asked first."""
         if self._unconfirmed:
-            self._opening = _merged(self._opening, self._unconfirmed.pop(0)[1])
+            self._opening = merged(self._opening, self._unconfirmed.pop(0)[1])
             self.version += 1
 
     def refused(self, event_id: str | None) -> None:
@@ -109,13 +114,38 @@ class Configuration:
             admitted = {key: value for key, value in admitted.items() if key != "model"}
         if isinstance(admitted.get("tools"), list):
             admitted = {**admitted, "tools": self.merged_tools(admitted["tools"])}
+        if self.guarded and "transcription" in _input(admitted):
+            # Without words there is nothing to look at, and in the words of a model of its choice nothing to trust.
+            source = {key: value for key, value in _input(admitted).items() if key != "transcription"}
+            admitted = {**admitted, "audio": {**admitted["audio"], "input": source}}
         return admitted
+
+    def told(self, session: dict[str, Any]) -> dict[str, Any]:
+        """What the service is told of an update that was admitted."""
+        if not self.guarded or not isinstance(_input(session).get("turn_detection"), dict):
+            return session
+        return self._unanswering(copy.deepcopy(session))
+
+    def _unanswering(self, session: dict[str, Any]) -> dict[str, Any]:
+        """Makes the service's turn detection answer nothing by itself; with push-to-talk it never does."""
+        source = session.setdefault("audio", {}).setdefault("input", {})
+        detection = source.setdefault("turn_detection", {"type": "server_vad"})
+        if isinstance(detection, dict):
+            detection["create_response"] = False
+            if detection.get("idle_timeout_ms") is not None:
+                # It has the service speak of itself.
+                detection["idle_timeout_ms"] = None
+        return session
 
     def admit_response(self, params: dict[str, Any]) -> dict[str, Any]:
         """The client's parameters of one response without what it may not set for the session either."""
         if self.settable is None:
             return params
         return _only(params, _RESPONSE_FIELDS | {path for path in self.settable if path.startswith("audio.output.")})
+
+    @property
+    def _client_wants_answers(self) -> bool:
+        return _mapping(_input(self._opening).get("turn_detection")).get("create_response") is not False
 
     def merged_tools(self, client_tools: Iterable[Any]) -> list[Any]:
         """The server's tools and the client's; a client's tool with the name of one of ours is left out."""
@@ -135,6 +165,9 @@ class Configuration:
         self.interrupts = isinstance(detection, dict) and detection.get("interrupt_response") is not False
         self.takes_turns = isinstance(detection, dict)
         self.answers_speech = isinstance(detection, dict) and detection.get("create_response") is not False
+        self.wants_answers = self.answers_speech
+        if self.guarded:
+            self.wants_answers, self.answers_speech = self.takes_turns and self._client_wants_answers, False
         self.transcribes = isinstance(source.get("transcription"), dict)
         self.instructions = str(session.get("instructions") or "")
         self.forces_tools = session.get("tool_choice", "auto") not in ("auto", "none")
@@ -149,9 +182,16 @@ class Configuration:
         if session.get("include") == [INCLUDE_VISEMES]:
             # Asked for by us; what the client gets of it are events of our own.
             session = {**session, "include": None}
+        if self.guarded and isinstance(detection := _input(session).get("turn_detection"), dict):
+            source = {**_input(session), "turn_detection": {**detection, "create_response": self._client_wants_answers}}
+            session = {**session, "audio": {**session["audio"], "input": source}}
         if self.show_tools or not isinstance(session.get("tools"), list):
             return session
         return {**session, "tools": self.client_tools(session["tools"])}
+
+
+def _input(session: dict[str, Any]) -> dict[str, Any]:
+    return _mapping(_mapping(session.get("audio")).get("input"))
 
 
 def _only(value: dict[str, Any], paths: frozenset[str], prefix: str = "") -> dict[str, Any]:
@@ -168,16 +208,16 @@ def _only(value: dict[str, Any], paths: frozenset[str], prefix: str = "") -> dic
     return kept
 
 
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """``new`` over ``old`` as the service merges: key by key, but an object of another ``type`` replaces the old."""
-    merged = dict(old)
+    both = dict(old)
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, dict) and isinstance(before, dict) and _same_type(before, value):
-            merged[key] = _merged(before, value)
+            both[key] = merged(before, value)
         else:
-            merged[key] = value
-    return merged
+            both[key] = value
+    return both
 
 
 def _same_type(old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -185,7 +225,7 @@ def _same_type(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _transcription(session: dict[str, Any]) -> dict[str, Any]:
-    return _mapping(_mapping(_mapping(session.get("audio")).get("input")).get("transcription"))
+    return _mapping(_input(session).get("transcription"))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

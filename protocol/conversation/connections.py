@@ -216,11 +216,13 @@ class Connections:
         self._last_error = ""
         self._succession.expires(connection, event.session.expires_at or None)
         updated = decode_object(frame)
+        is_own = self._succession.confirmed_own(connection)
+        if not is_own:
+            self._configuration.confirmed()
         self._configuration.learn(updated["session"])
         self._outlet.journal.manual = not self._configuration.takes_turns
         updated["session"] = self._presence.shown_session = self._configuration.shown(updated["session"])
-        if not self._succession.confirmed_own(connection):
-            self._configuration.confirmed()
+        if not is_own:
             self._outlet.journal.settle("session.updated")
             self._outlet.to_client(encode(updated))
         elif is_first:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from protocol.avatar.events import AvatarGoingAway, AvatarSession
 from protocol.conversation import notes
-from protocol.conversation.actions import Action, Ignored, SetDeadline, ToolResult
+from protocol.conversation.actions import Action, Ignored, SetDeadline, ToolResult, Verdict
 from protocol.conversation.answers import AGAIN_DEADLINE, Answers
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import NO_RESULT, TOOL_DEADLINE
@@ -28,6 +28,7 @@ from protocol.conversation.client_side import PLAYBACK, ClientSide, invalid
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.connections import Connections
 from protocol.conversation.departure import DEPARTURE_DEADLINE, Departure
+from protocol.conversation.guard import GUARD_DEADLINE, Guard, GuardPolicy
 from protocol.conversation.history import History
 from protocol.conversation.idle_watch import IDLE_DEADLINE, IdleWatch, Silence
 from protocol.conversation.interruption import Interruption
@@ -60,6 +61,7 @@ class Conversation:
         voicerag_events: it understands VoiceRAG's event with the sources of an answer.
         new_id: makes unique ids of at most 20 characters; chance is the caller's.
         limits: how long it waits for what.
+        guard: what the person says is looked at before it is answered; the configuration must be guarded, too.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Conversation:
         new_id: Callable[[], str],
         limits: Limits | None = None,
         voicerag_events: bool = False,
+        guard: GuardPolicy | None = None,
     ) -> None:
         self._configuration = configuration
         self._avatar_events = avatar_events
@@ -89,6 +92,7 @@ class Conversation:
             voicerag_events=voicerag_events,
             tool_s=limits.tool_s,
         )
+        self._guard = Guard(outlet, configuration, self._answers, self._states, guard)
         self._succession = Succession(outlet, configuration, self._history, self._hidden, limits)
         self._interruption = Interruption(
             outlet, self._playback, self._history, self._succession, truncates=avatar_events
@@ -102,6 +106,7 @@ class Conversation:
             self._interruption,
             self._hidden,
             self._lost_speech,
+            self._guard,
             avatar_events=avatar_events,
         )
         service = ServiceSide(
@@ -114,6 +119,7 @@ class Conversation:
             self._hidden,
             self._history,
             self._client,
+            self._guard,
             avatar_events=avatar_events,
         )
         self._idle = IdleWatch(outlet, limits)
@@ -146,6 +152,7 @@ class Conversation:
         self._deadlines: dict[str, Callable[[], None]] = {
             **self._connections.deadlines,
             AGAIN_DEADLINE: self._answers.ask_again,
+            GUARD_DEADLINE: self._guard.overdue,
             LOST_SPEECH_DEADLINE: self._lost_speech.tell,
             IDLE_DEADLINE: self._look_for_silence,
             DURATION_DEADLINE: self._last_long_enough,
@@ -269,6 +276,12 @@ class Conversation:
         self._answers.result(call_id, result)
         return self._finish()
 
+    def on_checked(self, check_id: str, verdict: Verdict, now: float) -> list[Action]:
+        """A look at what the person said has found this."""
+        self._outlet.now = now
+        self._guard.checked(check_id, verdict)
+        return self._finish()
+
     def on_audio_dropped(self, dropped_ms: float, now: float) -> list[Action]:
         """The service takes audio too slowly; the oldest was dropped."""
         self._outlet.now = now
@@ -330,10 +343,12 @@ class Conversation:
         self._departure.announce(reason, message, within_s)
         return self._finish()
 
-    def on_end(self, reason: EndReason, message: str, now: float) -> list[Action]:
-        """The session must end now for a reason from outside: shutdown, a fault of ours."""
+    def on_end(
+        self, reason: EndReason, message: str, now: float, *, retry_after_s: float | None = None
+    ) -> list[Action]:
+        """The session must end now for a reason from outside: shutdown, a fault of ours, a limit that is reached."""
         self._outlet.now = now
-        self._end(reason, message, "server_error")
+        self._end(reason, message, "server_error", retry_after_s)
         return self._outlet.take()
 
     def _end_for_want_of_service(self, reason: EndReason, message: str, retry_after_s: float | None) -> None:
@@ -353,6 +368,7 @@ class Conversation:
     def _finish(self) -> list[Action]:
         """The end of a step: what follows from where the conversation stands now."""
         if not self._outlet.closed:
+            self._guard.look(self._client.take_held)
             self._connections.look()
             if self._departure.is_set and (leave := self._departure.due(at_rest=self._answers.is_at_rest)):
                 self._end(*leave)

@@ -11,6 +11,10 @@ APOLOGISE = (
     "Your last answer was cut off by a technical fault. Say in one short sentence, in the language spoken so far, that "
     "there was a technical problem, and ask the person to repeat the question."
 )
+UNHEARD = (
+    "What the person said last was cut off by a technical fault. Say in one short sentence, in the language spoken so "
+    "far, that it was not understood, and ask them to repeat it."
+)
 STILL_THERE = (
     "The person has said nothing for a while. Ask in one short sentence, in the language spoken so far, whether they "
     "are still there."

@@ -14,6 +14,7 @@ from protocol.conversation.answers import Answers
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.client_side import ClientSide, invalid
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.guard import Guard
 from protocol.conversation.history import History
 from protocol.conversation.interruption import Interruption
 from protocol.conversation.journal import Unsettled
@@ -59,6 +60,7 @@ class ServiceSide:
         hidden: HiddenItems,
         history: History,
         client: ClientSide,
+        guard: Guard,
         *,
         avatar_events: bool,
     ) -> None:
@@ -71,6 +73,7 @@ class ServiceSide:
         self._hidden = hidden
         self._history = history
         self._client = client
+        self._guard = guard
         self._avatar_events = avatar_events
         self._visemes: AvatarVisemes | None = None
         self._spoken: deque[str] = deque(maxlen=_SPOKEN_KEPT)
@@ -116,6 +119,7 @@ class ServiceSide:
         """Nothing more comes of what the old connection had promised."""
         self._visemes = None
         self._untranscribed.clear()
+        self._guard.connection_replaced()
 
     # Answers
 
@@ -267,6 +271,7 @@ class ServiceSide:
             self._untranscribed.append(event.item_id)
         if self._configuration.answers_speech and not by_client:
             self._answers.heard_speech()
+        self._guard.committed(event.item_id, is_wanted=self._configuration.wants_answers and not by_client)
         self._outlet.to_client(self._remapped(frame, event.previous_item_id or None))
 
     def _cleared(self, _: Connection, frame: bytes, _event: server.InputAudioBufferCleared) -> None:
@@ -278,6 +283,7 @@ class ServiceSide:
         self._outlet.to_client(frame)
         if self._configuration.interrupts:
             self._answers.interrupted()
+            self._guard.interrupted()
             self._interruption.silence()
             self._states.enter("listening")
 
@@ -290,10 +296,12 @@ class ServiceSide:
         self._history.transcribed(event.item_id, event.transcript)
         self._outlet.do(Record(Said(event.item_id, "user", event.transcript)))
         self._outlet.to_client(frame)
+        self._guard.transcribed(event.item_id, event.transcript)
 
     def _not_transcribed(self, _: Connection, frame: bytes, event: server.InputTranscriptionFailed) -> None:
         self._forget_untranscribed(event.item_id)
         self._outlet.to_client(frame)
+        self._guard.not_transcribed(event.item_id)
 
     def _forget_untranscribed(self, item_id: str) -> None:
         if item_id in self._untranscribed:

@@ -5,6 +5,7 @@ Every failure to decode is an ``InvalidEvent`` whose detail is the error the ser
 ``missing_required_parameter``).
 """
 
+import json
 import re
 from typing import Any, TypeVar
 
@@ -166,6 +167,34 @@ def decode_with(decoder: msgspec.json.Decoder[_E], frame: bytes, event_id: str |
         raise InvalidEvent(detail_of(error, event_id)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(_no_json(error)) from None
+
+
+class _RepeatedKey(ValueError):
+    pass
+
+
+def refuse_repeated_keys(frame: bytes, event_id: str | None = None) -> None:
+    """Refuses an event in which an object has a key twice, however it is written.
+
+    Which of the two counts, parsers do not agree upon; so what is checked here could be another thing than what the
+    service reads. Raises ``InvalidEvent``.
+    """
+    try:
+        json.loads(frame, object_pairs_hook=_no_key_twice)
+    except _RepeatedKey as repeated:
+        message = f"The key {str(repeated)[:100]!r} stands twice in one object."
+        raise InvalidEvent(_detail("invalid_json", message, None, event_id)) from None
+    except (ValueError, RecursionError) as error:
+        # What one parser takes and the other does not.
+        raise InvalidEvent(_no_json(error)) from None
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _RepeatedKey(key)
+        seen.add(key)
 
 
 def _check_nesting(value: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ def run_hours(seed: int) -> Report:
         path="/ws",
         needs_key=True,
         acknowledges=True,
+        guarded=False,
         capacity_bytes=64 * 1024,
         habits=Habits(lifetime_s=LIFETIME_S),
         limits=Limits(resume_s=120.0),

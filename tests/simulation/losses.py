@@ -17,6 +17,8 @@ from tests.simulation.sound import SPEECH
 
 # Seconds for closing a line that is not needed any more.
 _CLOSE_S = 10.0
+# Seconds within which what was said has been looked at, where it is: a transcript and a slow look.
+_LOOKED_AT_S = 5.0
 # Seconds before a line's own end within which it may be left in the middle of an answer.
 _FORCED_S = 6.0
 
@@ -27,6 +29,8 @@ def nothing_said_is_lost(case: Case) -> Iterator[str]:
     if not used:
         return
     taken_until = _taken_until(case, used[-1])
+    # What is still looked at when the session ends was not said to anybody.
+    typed_until = min(taken_until, case.closed_at - _LOOKED_AT_S) if case.plan.guarded else taken_until
     texts = Counter(item.text for item in used[-1].session.context if item.kind == "user")
     heard = {piece.number for line in case.lines for piece in line.session.ears.heard}
     is_told = any(sent.event.get("state") == "degraded" for sent in case.emitted.values())
@@ -40,7 +44,7 @@ def nothing_said_is_lost(case: Case) -> Iterator[str]:
         event = _read(frame)
         if event is None:
             continue
-        if event["type"] == "conversation.item.create":
+        if event["type"] == "conversation.item.create" and at < typed_until:
             words = event["item"]["content"][0]["text"]
             if texts[words] != 1 and FORBIDDEN not in words:
                 yield f"'{words}' was said at {at:.3f} and stands {texts[words]} times in {used[-1].name}"

@@ -42,6 +42,7 @@ class Plan:
     path: str
     needs_key: bool
     acknowledges: bool
+    guarded: bool
     capacity_bytes: int
     habits: Habits
     limits: Limits
@@ -57,9 +58,12 @@ class Plan:
 
     def __str__(self) -> str:
         faults = ", ".join(f"{fault.name} at {fault.phase} #{fault.passes + 1}" for fault in self.faults)
-        return f"{self.path}, {self.habits}, {self.limits}, script {self.script}, faults {faults or 'none'}"
+        path = f"{self.path}, guarded" if self.guarded else self.path
+        return f"{path}, {self.habits}, {self.limits}, script {self.script}, faults {faults or 'none'}"
 
 
+# Of the runs so many look at what is said before it is answered.
+_GUARDED_SHARE = 0.15
 # What a run says in its two minutes, many times over.
 _ENOUGH_BYTES = 1024 * 1024
 # What is kept is as old as the window for coming back; a loss may be noticed only after half a minute.
@@ -99,6 +103,8 @@ def make(seed: int) -> Plan:
         path="/ws" if resumes else random.choice(("/ws", "/ws", "/ws", "/ws", "/ws", "/v1/realtime")),
         needs_key=random.random() < 0.5,
         acknowledges=random.random() < 0.7,
+        # By a chance of its own, so that what else a seed stands for does not depend on it.
+        guarded=Random(f"guard {seed}").random() < _GUARDED_SHARE,
         capacity_bytes=random.choice((64 * 1024, 64 * 1024, 8 * 1024)),
         habits=_habits(random, slow="barge-in" in phases),
         limits=_limits(random, resumes=resumes),

@@ -30,7 +30,7 @@ _SERVICE = "protocol.conversation.service_side"
 _SUCCESSION = "protocol.conversation.succession"
 _SESSION = "server.session.session"
 _REGISTRY = "server.session.registry"
-_ADMISSION = "server.edge.admission"
+_AUTHENTICATOR = "server.security.authenticator"
 
 PLANTS: tuple[Plant, ...] = (
     # Money
@@ -119,10 +119,10 @@ PLANTS: tuple[Plant, ...] = (
           "        self._set_text(entry, heard)\n        entry.heard_ms = heard_ms\n",
           "        entry.heard_ms = heard_ms\n"),
     # Coming back
-    Plant("whoever resumes needs no credential", _ADMISSION,
-          "            self._check_credential(request, init)\n",
-          "            init.resume or self._check_credential(request, init)\n"),
-    Plant("nobody needs a credential", _ADMISSION, "            self._check_credential(request, init)\n", ""),
+    Plant("whoever resumes needs no credential", _REGISTRY,
+          'if not owner.is_minted and (principal is None or owner.kind != "open"):', "if False:"),
+    Plant("nobody needs a credential", _AUTHENTICATOR,
+          "return None if self.knows_credentials else LOCAL", "return PUBLIC"),
     Plant("any token resumes a session", _SESSION, "self._tokens.accepts(resume.token)", "True"),
     Plant("the older connection still has a say", _SESSION,
           "            older.close(reason, reason.text)\n        self._client_scope.cancel()\n", "            pass\n"),

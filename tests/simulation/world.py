@@ -15,6 +15,8 @@ import structlog
 import trio
 
 from protocol.avatar.events import ProfileView
+from protocol.conversation.actions import Verdict
+from protocol.conversation.guard import GuardPolicy
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
 from server.edge.access import AccessPolicy
@@ -22,6 +24,10 @@ from server.edge.admission import Admission, ClientBounds
 from server.edge.head import HeadRefused, read_head
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.secret import Secret
+from server.security.authenticator import Authenticator
+from server.security.keys import KeyRing
+from server.security.minting import Mint
+from server.security.ticket_store import MemoryTicketStore
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
 from server.tools.registry import ToolRegistry
@@ -30,6 +36,7 @@ from server.transport.errors import ConnectionLost, WireBroken, WireClosed
 from server.transport.memory import MemoryWire, memory_wire_pair
 from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
+from tests.edge.roomy import roomy_allowances
 from tests.nurseries import hold_nursery, leaves, running_below
 from tests.simulation.faults import strike
 from tests.simulation.journal import Journal
@@ -45,6 +52,8 @@ EPOCH_S = 1_800_000_000.0
 KEY = "the key of the house"
 TOOL_TIMEOUT_S = 10.0
 TRANSCRIPTION_MODEL = "model-transcribe"
+# Speech whose transcript is lost is answered all the same: these people have nothing to hide.
+GUARD = GuardPolicy(sentence="Not that.", fails_open=True, wait_s=4.0)
 # Seconds behind the grace for the last closing handshakes.
 CLOSING_S = 1.0
 BOUNDS = ClientBounds(
@@ -55,6 +64,17 @@ BOUNDS = ClientBounds(
     audio_backlog_ms=120_000,
     close_timeout_s=5,
 )
+
+
+class SlowLook:
+    """Looks at what is said, and finds nothing; implements ``TranscriptGuard``."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    async def check(self, text: str) -> Verdict:
+        await trio.sleep(self._random.choice((0.0, 0.0, 0.02, 0.3)))
+        return Verdict(passes=True)
 
 
 class World:
@@ -103,9 +123,11 @@ class World:
             limits=plan.limits,
             wall=self.wall,
             transcription_model=TRANSCRIPTION_MODEL,
+            guard=(SlowLook(self.random), GUARD) if plan.guarded else None,
         )
         self.key = KEY if plan.needs_key else None
-        self.admission = Admission(AccessPolicy(Secret(self.key) if self.key else None), self.registry, BOUNDS)
+        authenticator = Authenticator(KeyRing(Secret(self.key) if self.key else None), Mint(MemoryTicketStore()))
+        self.admission = Admission(AccessPolicy(authenticator), self.registry, BOUNDS, roomy_allowances())
 
     @property
     def is_draining(self) -> bool:

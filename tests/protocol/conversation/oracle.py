@@ -52,6 +52,8 @@ class Oracle:
         self.told: Counter[str] = Counter()
         # Answers that were lost with a connection, and may be asked for again.
         self.owed_again = 0
+        # Answers of a guarded conversation that the machine asks for itself: one for what was said, at most.
+        self.owed_by_guard = 0
         self.lost: Counter[str] = Counter()
         self._client_calls: set[str] = set()
         # Rounds: responses that completed with server calls; those followed; those that need not be.
@@ -309,7 +311,9 @@ class Oracle:
 
     def _follow_up(self, event: Event) -> None:
         assert self._active is None, f"a follow-up while {self._active} is active"
-        assert self.outstanding is None, f"a follow-up while {self.outstanding} is unanswered"
+        # An error that names nothing leaves a request in doubt: what was said since is answered all the same.
+        in_doubt = bool(self.owed_by_guard)
+        assert in_doubt or self.outstanding is None, f"a follow-up while {self.outstanding} is unanswered"
         ready = [round_ for round_ in self.completed if round_ not in self.followed]
         if self.owed_again:
             # What the lost connection was answering, or had been asked for.
@@ -317,11 +321,19 @@ class Oracle:
             self.outstanding = event["event_id"]
             self.followed |= dict.fromkeys(ready, str(event["event_id"]))
             return
-        assert ready, "a follow-up of nothing"
-        latest = ready[-1]
-        assert latest not in self._interrupted, "a follow-up to what was interrupted"
+        latest = ready[-1] if ready else None
         mine = [call_id for call_id, of in self.call_of.items() if of == latest and self.run[call_id]]
-        assert all(self.answered[call_id] for call_id in mine), "a follow-up before all results"
+        has_all = all(self.answered[call_id] for call_id in mine)
+        if self.owed_by_guard and (latest is None or latest in self._interrupted or not has_all):
+            # What was said meanwhile is answered; what was looked up before is overtaken.
+            self.owed_by_guard -= 1
+            self.outstanding = event["event_id"]
+            self.excused.update(ready)
+            self.followed |= dict.fromkeys(ready, str(event["event_id"]))
+            return
+        assert latest is not None, "a follow-up of nothing"
+        assert latest not in self._interrupted, "a follow-up to what was interrupted"
+        assert has_all, "a follow-up before all results"
         self.followed[latest] = event["event_id"]
         self.follow_ups.append(event["event_id"])
         self.outstanding = event["event_id"]

@@ -13,6 +13,7 @@ from protocol.conversation.actions import (
     Action,
     Called,
     Charge,
+    Check,
     Close,
     Connect,
     Disconnect,
@@ -24,11 +25,14 @@ from protocol.conversation.actions import (
     RunTool,
     Said,
     SetDeadline,
+    Stopped,
     ToClient,
     ToolResult,
     ToUpstream,
+    Verdict,
 )
 from protocol.conversation.configuration import Configuration
+from protocol.conversation.guard import GuardPolicy
 from protocol.conversation.limits import Limits
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
@@ -52,6 +56,7 @@ class Talk:
         told: events that the machine sent to the service, decoded.
         actions: everything asked for.
         tools: calls that run, by call_id.
+        checks: what is being looked at, by its id.
         deadlines: armed deadlines by name.
     """
 
@@ -67,6 +72,7 @@ class Talk:
         base: Event | None = None,
         opened: bool = True,
         limits: Limits | None = None,
+        guard: GuardPolicy | None = None,
     ) -> None:
         waiting = deque(shapes)
         self.service = Service(
@@ -77,7 +83,10 @@ class Talk:
         self._ids = 0
         self._client_events = 0
         self.configuration = Configuration(base or BASE, [SERVER_TOOL], settable=settable, show_tools=show_tools)
-        self.machine = Conversation(self.configuration, avatar_events=avatar, new_id=self._new_id, limits=limits)
+        self.configuration.guarded = guard is not None
+        self.machine = Conversation(
+            self.configuration, avatar_events=avatar, new_id=self._new_id, limits=limits, guard=guard
+        )
         self.oracle = Oracle(self.service.begun_by, show_tools=show_tools, interrupts=interrupts)
         self.now = 100.0
         self.up: deque[bytes] = deque()
@@ -85,6 +94,7 @@ class Talk:
         self.told: list[Event] = []
         self.actions: list[Action] = []
         self.tools: dict[str, RunTool] = {}
+        self.checks: dict[str, str] = {}
         self.deadlines: dict[str, float] = {}
         # The connections that were asked for and not opened; the one that is open, 0 for none; and those that stand by.
         self.asked_for: list[int] = []
@@ -118,6 +128,8 @@ class Talk:
                         self.asked_for.remove(connection)
                 case RunTool(call_id=call_id):
                     self.tools[call_id] = action
+                case Check(check_id=check_id, text=text):
+                    self.checks[check_id] = text
                 case SetDeadline(name=name, at=None):
                     self.deadlines.pop(name, None)
                 case SetDeadline(name=name, at=float(at)):
@@ -143,11 +155,15 @@ class Talk:
             self._client_events += 1
             event = json.dumps({**event, BY_CLIENT: self._client_events}).encode()
         self.oracle.client_says(event if is_text else b"")
+        if self.configuration.guarded and b"response.create" in event:
+            self.oracle.owed_by_guard += 1
         return self._perform(self.machine.on_client(event, self.now, is_text=is_text))
 
     def upstream(self, event: Event | bytes) -> list[Action]:
         """A frame of the service arrives."""
         frame = event if isinstance(event, bytes) else json.dumps({"event_id": "event_x", **event}).encode()
+        if self.configuration.guarded and b"input_audio_buffer.committed" in frame:
+            self.oracle.owed_by_guard += 1
         if self.connection:
             self.oracle.service_says(frame)
         else:
@@ -168,6 +184,13 @@ class Talk:
                 call_id, ToolResult(output, tuple(Evidence(source, source.snippet) for source in sources)), self.now
             )
         )
+
+    def checked(self, *, passes: bool, rule: str = "") -> list[Action]:
+        """The oldest look at what was said has its verdict."""
+        check_id = next(iter(self.checks))
+        del self.checks[check_id]
+        self.oracle.something_else()
+        return self._perform(self.machine.on_checked(check_id, Verdict(passes, rule), self.now))
 
     def deadline(self, name: str) -> list[Action]:
         """A deadline fires."""
@@ -261,7 +284,7 @@ class Talk:
         """What was dropped by rule."""
         return [action for action in self.actions if isinstance(action, Ignored)]
 
-    def record(self) -> list[Said | Heard | Called]:
+    def record(self) -> list[Said | Heard | Called | Stopped]:
         """The record."""
         return [action.entry for action in self.actions if isinstance(action, Record)]
 
