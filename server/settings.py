@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,10 @@ from urllib.parse import urlsplit
 
 from server.azure.references import read_secret
 from server.deployments import DeploymentSpec, read_deployments, variables_named
+from server.edge.authority import read_hosts, read_origins
+from server.edge.proxies import parse_networks
 from server.secret import Secret
+from server.security.key_file import KEYS_FILE
 
 OWN_PREFIX = "LIVEAVATAR_"
 # Other programs have settings of this family too, so only names that are nearly one of ours are taken for mistakes.
@@ -28,6 +31,8 @@ _NEARLY = 0.85
 MIN_API_KEY_CHARS = 16
 # What a header field can carry as a credential; keys are pasted with something that is not seen, now and then.
 _SENDABLE = re.compile(r"[!-~]*")
+# Half a minute of speech.
+GUARD_SENTENCE_MAX_CHARS = 500
 _KEYS_IN_HEADERS = frozenset({"AZURE_SEARCH_API_KEY", "LIVEAVATAR_SEARCH_EMBEDDING_API_KEY"})
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -74,13 +79,130 @@ class Settings:
     port: int = _setting("PORT", 8000, "Port to listen on; 0 takes a free one.", minimum=0, maximum=65535)
     data_dir: Path = _setting("LIVEAVATAR_DATA_DIR", Path("data"), "Folder for indexes and whatever else is kept.")
     api_key: Secret | None = _setting(
-        "LIVEAVATAR_API_KEY", None, "Key that clients must present. Without one only loopback is served."
+        "LIVEAVATAR_API_KEY",
+        None,
+        "Key with every right; `liveavatar keys` makes others. Without any credential only loopback is served.",
     )
+    open_access: bool = _setting(
+        "LIVEAVATAR_OPEN", False, "Let anybody in without a credential, from anywhere. Warned about at every start."
+    )
+    url_credentials: bool = _setting(
+        "LIVEAVATAR_URL_CREDENTIALS",
+        False,
+        "Take tickets and client secrets as ?ticket= or ?token= too, where clients can send them in no other way.",
+    )
+    jwt_issuer: str | None = _setting(
+        "LIVEAVATAR_JWT_ISSUER",
+        None,
+        "Issuer whose access tokens let in, as their iss says it: https://login.microsoftonline.com/TENANT/v2.0.",
+    )
+    jwt_audience: str | None = _setting(
+        "LIVEAVATAR_JWT_AUDIENCE", None, "What their aud must be: the application's id; several with commas between."
+    )
+    jwt_jwks_url: str | None = _setting(
+        "LIVEAVATAR_JWT_JWKS_URL", None, "Where the issuer's keys are; without it its openid-configuration is asked."
+    )
+    jwt_kb_claim: str | None = _setting(
+        "LIVEAVATAR_JWT_KB_CLAIM",
+        None,
+        "Claim that lists the knowledge bases a token is for; without this setting tokens are for all.",
+    )
+    # Encryption, and who may ask for what
+    tls_cert: Path | None = _setting(
+        "LIVEAVATAR_TLS_CERT", None, "PEM file of the certificate chain; https and wss are spoken then. Read on change."
+    )
+    tls_key: Path | None = _setting(
+        "LIVEAVATAR_TLS_KEY", None, "PEM file of the certificate's key, without a password."
+    )
+    allow_plain: bool = _setting(
+        "LIVEAVATAR_ALLOW_PLAIN",
+        False,
+        "Serve without encryption beyond this machine, where whoever listens reads credentials and speech.",
+    )
+    trusted_proxies: str | None = _setting(
+        "LIVEAVATAR_TRUSTED_PROXIES",
+        None,
+        "Addresses and ranges of proxies that end TLS, such as 10.0.0.0/8; only their X-Forwarded-* fields count.",
+    )
+    trusted_hops: int = _setting(
+        "LIVEAVATAR_TRUSTED_HOPS", 1, "Such proxies that a request comes through, one behind the other.", minimum=1
+    )
+    allowed_hosts: str | None = _setting(
+        "LIVEAVATAR_ALLOWED_HOSTS",
+        None,
+        "Names that the server is reached by, such as avatar.example.com; loopback and its own address need no entry.",
+    )
+    allowed_origins: str | None = _setting(
+        "LIVEAVATAR_ALLOWED_ORIGINS",
+        None,
+        "Origins of pages elsewhere that may connect, such as https://shop.example.com; its own pages always may.",
+    )
+
+    # Limits of strangers and of those who were let in
     max_connections: int = _setting(
         "LIVEAVATAR_MAX_CONNECTIONS", 1000, "Connections open at once, of any kind; further ones get 503.", minimum=1
     )
     max_sessions: int = _setting(
         "LIVEAVATAR_MAX_SESSIONS", 200, "Sessions at once; further ones are told to try later.", minimum=1
+    )
+    connections_per_address: int = _setting(
+        "LIVEAVATAR_CONNECTIONS_PER_ADDRESS",
+        64,
+        "Connections at once from one address (IPv6: one /64); further ones get 429.",
+        minimum=1,
+    )
+    arrivals_per_address: int = _setting(
+        "LIVEAVATAR_CONNECTIONS_PER_SECOND",
+        50,
+        "Connections a second from one address, those that resume a session and page requests among them.",
+        minimum=1,
+    )
+    arrivals_burst: int = _setting(
+        "LIVEAVATAR_CONNECTIONS_BURST", 250, "So many at once, by an address that was quiet before.", minimum=1
+    )
+    handshakes_per_address: int = _setting(
+        "LIVEAVATAR_HANDSHAKES_PER_SECOND",
+        10,
+        "New sessions a second from one address; those that resume one are not counted.",
+        minimum=1,
+    )
+    handshakes_burst: int = _setting(
+        "LIVEAVATAR_HANDSHAKES_BURST", 50, "So many at once, by an address that was quiet before.", minimum=1
+    )
+    sessions_per_principal: int = _setting(
+        "LIVEAVATAR_SESSIONS_PER_PRINCIPAL",
+        0,
+        "Sessions at once of one credential and those minted with it; 0 leaves it to LIVEAVATAR_MAX_SESSIONS.",
+        minimum=0,
+    )
+    minutes_per_day: int = _setting(
+        "LIVEAVATAR_MINUTES_PER_DAY",
+        0,
+        "Minutes of sessions a day (UTC) of one credential and those minted with it; 0 is without limit.",
+        minimum=0,
+    )
+    events_per_second: int = _setting(
+        "LIVEAVATAR_EVENTS_PER_SECOND", 50, "Events a second from one client, speech not counted.", minimum=1
+    )
+    events_burst: int = _setting(
+        "LIVEAVATAR_EVENTS_BURST",
+        400,
+        "So many at once, by a client that tells a long history for instance.",
+        minimum=1,
+    )
+    audio_per_second: float = _setting(
+        "LIVEAVATAR_AUDIO_PER_SECOND",
+        2.0,
+        "Speech a second from one client; 1 is as fast as one talks.",
+        unit="s",
+        minimum=1,
+    )
+    audio_burst: float = _setting(
+        "LIVEAVATAR_AUDIO_BURST",
+        360.0,
+        "So much speech at once; the services take 327 s in one event.",
+        unit="s",
+        minimum=1,
     )
 
     # The Realtime service
@@ -319,6 +441,26 @@ class Settings:
     embedding_dimensions: int | None = _setting(
         "LIVEAVATAR_SEARCH_EMBEDDING_DIMENSIONS", None, "Numbers in a vector of that model.", minimum=1
     )
+    # What people say, looked at before it is answered
+    guard_rules: Path | None = _setting(
+        "LIVEAVATAR_GUARD_RULES", None, "File with phrases and patterns, one a line; who says one is not answered."
+    )
+    guard_hook: str | None = _setting(
+        "LIVEAVATAR_GUARD_HOOK",
+        None,
+        "Function, as module:function, that gets what was said and gives a reason not to answer it, or None.",
+    )
+    guard_sentence: str = _setting(
+        "LIVEAVATAR_GUARD_SENTENCE", "I am sorry, I cannot help with that.", "What the avatar says instead."
+    )
+    guard_fail: Literal["closed", "open"] = _setting(
+        "LIVEAVATAR_GUARD_FAIL",
+        "closed",
+        "What was said and cannot be checked is not answered (closed), or is (open).",
+    )
+    guard_timeout: float = _setting(
+        "LIVEAVATAR_GUARD_TIMEOUT", 2.0, "A look that takes longer has failed.", unit="s", minimum=0.05, maximum=30
+    )
     tool_timeout: float = _setting(
         "LIVEAVATAR_TOOL_TIMEOUT",
         10.0,
@@ -335,7 +477,7 @@ class Settings:
         "LIVEAVATAR_HEAD_TIMEOUT", 4.0, "Time for a request's head to arrive.", unit="s", minimum=0.1
     )
     init_timeout: float = _setting(
-        "LIVEAVATAR_INIT_TIMEOUT", 10.0, "Time for the first frame on /ws to arrive.", unit="s", minimum=0.1
+        "LIVEAVATAR_INIT_TIMEOUT", 8.0, "Time for the first frame on /ws to arrive.", unit="s", minimum=0.1
     )
     ping_interval: float = _setting(
         "LIVEAVATAR_PING_INTERVAL", 20.0, "Quiet time after which a connection is pinged.", unit="s", minimum=1
@@ -434,18 +576,63 @@ class Settings:
         return "openai" if self.openai_api_key is not None else "embedded"
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether what people say is looked at before it is answered."""
+        return self.guard_rules is not None or self.guard_hook is not None
+
+    def _guard_problems(self) -> list[str]:
+        if not self.is_guarded:
+            return []
+        found = []
+        if self.transcription_model is None and not any(spec.transcription_model for spec in self.deployments):
+            found.append(
+                "LIVEAVATAR_GUARD_RULES and LIVEAVATAR_GUARD_HOOK look at transcripts, and there are none: "
+                "set LIVEAVATAR_TRANSCRIPTION_MODEL."
+            )
+        if len(self.guard_sentence) > GUARD_SENTENCE_MAX_CHARS or not self.guard_sentence.isprintable():
+            found.append(
+                f"LIVEAVATAR_GUARD_SENTENCE must be one line of at most {GUARD_SENTENCE_MAX_CHARS} characters."
+            )
+        return found
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the server listens on this machine only."""
         return self.host in LOOPBACK_HOSTS
 
+    @property
+    def requires_tls(self) -> bool:
+        """Whether requests without encryption are refused; those of this machine itself never are."""
+        return not self.allow_plain and (self.tls_cert is not None or self.trusted_proxies is not None)
+
+    def encryption_problems(self) -> list[str]:
+        """What cannot work of the settings on TLS, proxies, hosts and origins."""
+        found = []
+        if (self.tls_cert is None) != (self.tls_key is None):
+            one, other = ("LIVEAVATAR_TLS_CERT", "LIVEAVATAR_TLS_KEY")[:: 1 if self.tls_cert else -1]
+            found.append(f"{one} without {other}: set both.")
+        lists: tuple[tuple[str, str | None, Callable[[str], object]], ...] = (
+            ("LIVEAVATAR_TRUSTED_PROXIES", self.trusted_proxies, parse_networks),
+            ("LIVEAVATAR_ALLOWED_HOSTS", self.allowed_hosts, read_hosts),
+            ("LIVEAVATAR_ALLOWED_ORIGINS", self.allowed_origins, read_origins),
+        )
+        for name, text, read in lists:
+            try:
+                read(text or "")
+            except ValueError as error:
+                found.append(f"{name}: {error}")
+        is_encrypted = self.tls_cert is not None or self.trusted_proxies is not None
+        if not self.is_loopback and not is_encrypted and not self.allow_plain:
+            found.append(
+                f"LIVEAVATAR_HOST={self.host} is not loopback, and nothing is encrypted. Set LIVEAVATAR_TLS_CERT and "
+                "LIVEAVATAR_TLS_KEY, or LIVEAVATAR_TRUSTED_PROXIES if a proxy ends TLS, or LIVEAVATAR_ALLOW_PLAIN=yes."
+            )
+        return found
+
     def problems(self) -> list[str]:
         """What the settings say together that cannot work; each entry names the setting."""
-        found = []
-        if not self.is_loopback and self.api_key is None:
-            found.append(
-                f"LIVEAVATAR_API_KEY is not set, and LIVEAVATAR_HOST={self.host} is not loopback: "
-                "anyone could connect. Set a key, or listen on 127.0.0.1."
-            )
+        found = self.encryption_problems() + self._guard_problems()
+        found += self._credential_problems()
         secrets = {row.name: getattr(self, row.attribute) for row in TABLE if row.type == "secret"}
         secrets |= {spec.key_name: spec.key for spec in self.deployments}
         if self.azure_client_secret is not None and self.azure_client_secret.reference is not None:
@@ -479,6 +666,33 @@ class Settings:
         found += self._upstream_problems()
         return found
 
+    def _credential_problems(self) -> list[str]:
+        found = []
+        has_credential = self.api_key is not None or self.jwt_issuer is not None
+        if not (self.is_loopback or has_credential or self.open_access or (self.data_dir / KEYS_FILE).is_file()):
+            found.append(
+                f"LIVEAVATAR_API_KEY is not set, and LIVEAVATAR_HOST={self.host} is not loopback: "
+                "anyone could connect. Set a key, make one with `liveavatar keys create NAME`, or listen on 127.0.0.1."
+            )
+        if self.jwt_issuer is not None:
+            urls = {"LIVEAVATAR_JWT_ISSUER": self.jwt_issuer, "LIVEAVATAR_JWT_JWKS_URL": self.jwt_jwks_url}
+            found += [
+                f"{name} must be an https:// address (http:// on loopback only)."
+                for name, url in urls.items()
+                if url is not None and not is_safe_for_keys(url)
+            ]
+            if not (self.jwt_audience or "").replace(",", " ").split():
+                found.append("LIVEAVATAR_JWT_AUDIENCE is not set: tokens that were made for others would let in.")
+            return found
+        without = {
+            "LIVEAVATAR_JWT_AUDIENCE": self.jwt_audience,
+            "LIVEAVATAR_JWT_JWKS_URL": self.jwt_jwks_url,
+            "LIVEAVATAR_JWT_KB_CLAIM": self.jwt_kb_claim,
+        }
+        return found + [
+            f"{name} without LIVEAVATAR_JWT_ISSUER: set it too." for name, given in without.items() if given
+        ]
+
     def problem_with_secret(self, name: str, value: str) -> str | None:
         """What is wrong with a secret's value, in words that go behind the setting's name; None if it will do."""
         if name == "LIVEAVATAR_API_KEY" and len(value) < MIN_API_KEY_CHARS:
@@ -505,7 +719,7 @@ class Settings:
         found += [
             f"{name} must be an https:// address."
             for name, value in places.items()
-            if value and not (value.startswith("https://") and _is_safe_for_keys(value))
+            if value and not (value.startswith("https://") and is_safe_for_keys(value))
         ]
         model = {
             "LIVEAVATAR_SEARCH_EMBEDDING_ENDPOINT": self.embedding_endpoint,
@@ -531,11 +745,11 @@ class Settings:
         return [
             f"{spec.endpoint_name} must be an https:// address (http:// on loopback only)."
             for spec in self.deployments
-            if not _is_safe_for_keys(spec.endpoint)
+            if not is_safe_for_keys(spec.endpoint)
         ]
 
 
-def _is_safe_for_keys(url: str) -> bool:
+def is_safe_for_keys(url: str) -> bool:
     """Whether a key may travel there: not in the clear, but for loopback, where simulators are."""
     try:
         parts = urlsplit(url)
@@ -630,6 +844,8 @@ def _parse(setting: Setting, text: str) -> Any:
             return text
         case "int" | "float":
             return _number(setting, text)
+        case "bool":
+            return _yes_or_no(text)
         case _:
             return text
 
@@ -647,6 +863,14 @@ def _number(setting: Setting, text: str) -> float:
     if not (setting.maximum is None or number <= setting.maximum):
         raise ValueError(f"must be at most {setting.maximum:g}, not {text}.")
     return number
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() in {"yes", "true", "on", "1"}:
+        return True
+    if text.lower() in {"no", "false", "off", "0"}:
+        return False
+    raise ValueError(f"must be yes or no, not {text!r}.")
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,13 +18,23 @@ import trio
 from trio_websocket import open_websocket_url
 
 from server.app import run
-from server.settings import Settings
+from server.settings import TABLE, Settings
 from tests.simulator.driver import Client, Json
 
 HOST = "127.0.0.1"
 # Seconds within which whatever a server owes must come, on a machine that others use too.
 PATIENCE_S = 20.0
 MASK = b"\0\0\0\0"
+# In either form of the log.
+_LISTENING = re.compile(r"(?=.*\bserving\b).*\burl\W+https?://[^\s\"']*:(\d+)")
+# Tests come from one address, in crowds.
+ROOMY = {
+    "connections_per_address": 10_000,
+    "arrivals_per_address": 100_000,
+    "arrivals_burst": 100_000,
+    "handshakes_per_address": 100_000,
+    "handshakes_burst": 100_000,
+}
 INIT: Json = {"type": "session.init", "kb_id": "museum"}
 
 
@@ -119,7 +130,7 @@ async def serving(data_dir: Path, **settings: Any) -> AsyncIterator[Running]:
     """A server in this process for the length of the block."""
     with quiet():
         async with trio.open_nursery() as nursery:
-            served = await nursery.start(run, Settings(port=0, data_dir=data_dir, **settings))
+            served = await nursery.start(run, Settings(port=0, data_dir=data_dir, **{**ROOMY, **settings}))
             yield Running(int(served.url.rpartition(":")[2]))
             nursery.cancel_scope.cancel()
 
@@ -136,12 +147,14 @@ def quiet() -> Iterator[None]:
 
 
 class Process(Running):
-    """A server in a process of its own; ``log`` is its JSON log so far."""
+    """A server in a process of its own; ``log`` is its JSON log so far, ``lines`` its log as it was written."""
 
     def __init__(self, process: trio.Process) -> None:
         super().__init__(0)
         self.process = process
+        self.as_json = True
         self.log: list[Json] = []
+        self.lines: list[str] = []
         self.ready = trio.Event()
 
     async def read_log(self) -> None:
@@ -150,10 +163,11 @@ class Process(Running):
         async for piece in self.process.stderr:
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                entry = msgspec.json.decode(line)
-                self.log.append(entry)
-                if entry["event"] == "serving":
-                    self.port = int(entry["url"].rpartition(":")[2])
+                self.lines.append(line.decode())
+                if self.as_json:
+                    self.log.append(msgspec.json.decode(line))
+                if (listening := _LISTENING.search(self.lines[-1])) is not None:
+                    self.port = int(listening[1])
                     self.ready.set()
 
     def terminate(self) -> None:
@@ -170,14 +184,16 @@ async def serving_process(data_dir: Path, **environ: str) -> AsyncIterator[Proce
     """A server in a process of its own for the length of the block; it is killed at the end if it still lives."""
     ours = ("LIVEAVATAR_", "AZURE_", "OPENAI_")
     own = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    roomy = {setting.name: str(ROOMY[setting.attribute]) for setting in TABLE if setting.attribute in ROOMY}
     async with trio.open_nursery() as nursery:
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "server.cli", "serve", "--port", "0", "--data-dir", str(data_dir)],
-            env={**own, "LIVEAVATAR_LOG_FORMAT": "json", **environ},
+            env={**own, "LIVEAVATAR_LOG_FORMAT": "json", **roomy, **environ},
             cwd=str(Path(__file__).parents[1]),
             stderr=-1,
         )
         server = Process(process)
+        server.as_json = environ.get("LIVEAVATAR_LOG_FORMAT") != "console"
         nursery.start_soon(server.read_log)
         try:
             with trio.fail_after(PATIENCE_S):

@@ -17,6 +17,12 @@ AZURE = {
     "AZURE_OPENAI_DEPLOYMENT": "gpt-realtime",
 }
 
+LISTS = {
+    "LIVEAVATAR_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
+    "LIVEAVATAR_ALLOWED_HOSTS": "avatar.example.com, museum.example:8443",
+    "LIVEAVATAR_ALLOWED_ORIGINS": "https://shop.example.com, http://kiosk.example:3000",
+}
+
 
 def problems(environ: dict[str, str], env_file: Path | None = None) -> list[str]:
     with pytest.raises(SettingsError) as error:
@@ -40,8 +46,11 @@ def another(setting: Setting) -> tuple[str, Any]:
         "LIVEAVATAR_SEARCH_MODE": "hybrid",
         "LIVEAVATAR_LOG_LEVEL": "debug",
         "LIVEAVATAR_LOG_FORMAT": "json",
+        "LIVEAVATAR_GUARD_FAIL": "open",
     }
     match setting.type:
+        case "text" if setting.name in LISTS:
+            return LISTS[setting.name], LISTS[setting.name]
         case "secret":
             return KEY, Secret(KEY)
         case "path":
@@ -50,6 +59,8 @@ def another(setting: Setting) -> tuple[str, Any]:
             return choices[setting.name], choices[setting.name]
         case "int":
             return "17", 17
+        case "bool":
+            return "yes", True
         case "float":
             return "3.5", 3.5
         case _:
@@ -63,6 +74,12 @@ def beside(setting: Setting) -> dict[str, str]:
         return dict(AZURE)
     if setting.name.startswith("LIVEAVATAR_SEARCH_EMBEDDING"):
         return dict(EMBEDDING)
+    if setting.name.startswith("LIVEAVATAR_JWT"):
+        return {"LIVEAVATAR_JWT_ISSUER": "https://issuer.example", "LIVEAVATAR_JWT_AUDIENCE": "liveavatar"}
+    if setting.name.startswith("LIVEAVATAR_TLS"):
+        return {"LIVEAVATAR_TLS_CERT": "chain.pem", "LIVEAVATAR_TLS_KEY": "key.pem"}
+    if setting.name.startswith("LIVEAVATAR_GUARD"):
+        return {"LIVEAVATAR_TRANSCRIPTION_MODEL": "whisper-1"}
     in_search = setting.name.startswith("AZURE_SEARCH") or setting.name == "LIVEAVATAR_SEARCH_SOURCES"
     return {"AZURE_SEARCH_ENDPOINT": "https://name.search.windows.net"} if in_search else {}
 
@@ -89,7 +106,7 @@ def test_every_row_is_read(setting: Setting, tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
 def test_every_row_tells_what_it_is(setting: Setting) -> None:
     assert setting.help.endswith(".")
-    assert setting.type in {"text", "secret", "path", "choice", "int", "float"}
+    assert setting.type in {"text", "secret", "path", "choice", "int", "float", "bool"}
     assert (setting.unit == "s") == (setting.type == "float")
     assert getattr(Settings(), setting.attribute) == setting.default
     if setting.minimum is not None:
@@ -151,10 +168,11 @@ def test_an_empty_value_is_none() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.evil.example"])
 def test_anything_but_loopback_needs_a_key(host: str) -> None:
-    (problem,) = problems({"LIVEAVATAR_HOST": host})
+    beyond = {"LIVEAVATAR_HOST": host, "LIVEAVATAR_ALLOW_PLAIN": "yes"}
+    (problem,) = problems(beyond)
     assert "LIVEAVATAR_API_KEY" in problem
     assert host in problem
-    assert load({"LIVEAVATAR_HOST": host, "LIVEAVATAR_API_KEY": KEY}).host == host
+    assert load({**beyond, "LIVEAVATAR_API_KEY": KEY}).host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -403,6 +421,46 @@ def test_an_unclosed_quote_in_the_env_file_is_named_and_not_shown(tmp_path: Path
         load({}, file)
 
     assert error.value.problems == [f"{file}, line 1: the quote around the value of OPENAI_API_KEY is not closed."]
+
+
+# Encryption, proxies, hosts and origins
+
+BEYOND = {"LIVEAVATAR_HOST": "192.0.2.5", "LIVEAVATAR_API_KEY": KEY}
+TLS = {"LIVEAVATAR_TLS_CERT": "chain.pem", "LIVEAVATAR_TLS_KEY": "key.pem"}
+
+
+@pytest.mark.parametrize("how", [TLS, {"LIVEAVATAR_TRUSTED_PROXIES": "10.0.0.0/8"}, {"LIVEAVATAR_ALLOW_PLAIN": "yes"}])
+def test_beyond_this_machine_something_encrypts_or_the_operator_says_that_nothing_does(how: dict[str, str]) -> None:
+    (problem,) = problems(BEYOND)
+    assert "LIVEAVATAR_TLS_CERT" in problem
+    assert "LIVEAVATAR_ALLOW_PLAIN" in problem
+    assert load({**BEYOND, **how}).requires_tls == ("LIVEAVATAR_ALLOW_PLAIN" not in how)
+
+
+def test_on_this_machine_nothing_needs_to_be_encrypted() -> None:
+    assert not load({}).requires_tls
+    assert load(TLS).requires_tls
+    assert not load({**TLS, "LIVEAVATAR_ALLOW_PLAIN": "yes"}).requires_tls
+
+
+@pytest.mark.parametrize(("name", "other"), [list(TLS), list(TLS)[::-1]])
+def test_half_a_certificate_is_a_problem(name: str, other: str) -> None:
+    assert problems({name: "file.pem"}) == [f"{name} without {other}: set both."]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("LIVEAVATAR_TRUSTED_PROXIES", "10.0.0.0/8, proxy.example"),
+        ("LIVEAVATAR_ALLOWED_HOSTS", "good.example https://bad.example"),
+        ("LIVEAVATAR_ALLOWED_ORIGINS", "https://good.example *"),
+        ("LIVEAVATAR_ALLOWED_ORIGINS", "https://*.example.com"),
+    ],
+)
+def test_a_wrong_entry_of_a_list_is_named(name: str, text: str) -> None:
+    (problem,) = problems({name: text})
+    assert problem.startswith(f"{name}: ")
+    assert repr(text.rsplit(maxsplit=1)[-1]) in problem
 
 
 def test_half_an_embedding_model_is_named_by_what_is_missing() -> None:

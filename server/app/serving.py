@@ -15,17 +15,21 @@ from protocol.avatar.events import ProfileView
 from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
+from server.app.access import WebGate, open_access
 from server.app.cloud import open_cloud
+from server.app.guarding import make_allowances, make_guard, warn_of_plain
 from server.app.knowledge import open_knowledge
+from server.app.transcripts import open_transcript_guard
 from server.app.upstream import open_deployments, transcription_model
-from server.edge.access import AccessPolicy
+from server.cluster.in_process import InProcessLimits
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
-from server.edge.headers import Headers
 from server.knowledge.base import KnowledgeCatalog, KnowledgeError, Profile, UnknownKnowledgeBase
 from server.knowledge.cache import CachedCatalog
 from server.knowledge.guard import GuardedCatalog
 from server.lifecycle import Lifecycle
+from server.security.principal import LOCAL
+from server.security.refusals import Refusals
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
 from server.settings import Settings
@@ -33,7 +37,7 @@ from server.telemetry.health import Health
 from server.tools.registry import ToolRegistry
 from server.tools.search import search_tool
 from server.upstream.link import UpstreamLink
-from server.web.app import Denial, Deny, make_app
+from server.web.app import make_app
 
 _log = structlog.get_logger("liveavatar.app")
 
@@ -68,10 +72,11 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
     """Serves until SIGTERM or SIGINT, or until cancelled. ``task_status`` gets a ``Serving`` once it does.
 
     Raises:
-        OperatorFault: the data folder cannot be used; the message names the setting.
+        OperatorFault: the data folder, or a file that the settings name, cannot be used; the message names the setting.
         CannotListen: the address or port is not to be had.
     """
     lifecycle = Lifecycle()
+    transcript_guard = open_transcript_guard(settings)
     # Given up before the tool is: a cancel from outside would tell the breaker nothing.
     search_s = min(settings.search_timeout, _SEARCH_SHARE * settings.tool_timeout)
     async with (
@@ -90,6 +95,11 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
             _log.warning(
                 "there is no default knowledge base", setting="LIVEAVATAR_DEFAULT_KB", kb_id=settings.default_kb
             )
+        access = open_access(settings, cloud, services)
+        warn_of_plain(settings)
+        shared, refusals = InProcessLimits(), Refusals()
+        guard = make_guard(settings, shared, refusals, local_pages=access.authenticator.anonymous is LOCAL)
+        allowances = make_allowances(settings, shared, guard, of=access.authenticator.allowances)
         deployments = await open_deployments(settings, cloud, services)
         upstream = UpstreamLink(*deployments, attempts=1, timeout_s=settings.connect_timeout).name
         async with trio.open_nursery() as sessions:
@@ -104,32 +114,35 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 limits=_limits(settings),
                 transcription_model=transcription_model(settings),
                 visemes=settings.chosen_upstream == "embedded",
+                guard=transcript_guard,
+                objection=access.authenticator.objection,
             )
-            policy = AccessPolicy(settings.api_key)
+            services.start_soon(access.watch, registry)
             health = Health(
                 lifecycle,
-                _facts(settings, upstream, registry, profiles),
+                _facts(settings, upstream, registry, profiles, refusals),
                 lambda: (*(one.breaker for one in deployments), *guarded.breakers),
             )
-            admission = Admission(policy, registry, _client_bounds(settings))
+            admission = Admission(access.policy, registry, _client_bounds(settings), allowances)
             door = Door(
                 on_websocket=admission.on_websocket,
                 app=make_app(
                     health,
                     knowledge,
-                    deny_page=_deny_page(policy),
-                    deny_api=_deny(policy),
+                    access.authenticator.mint,
+                    gate=WebGate(access),
                     default_kb=settings.default_kb,
                     hears_speech=settings.chosen_upstream != "embedded",
                 ),
                 limits=DoorLimits(max_connections=settings.max_connections, head_s=settings.head_timeout),
+                guard=guard,
             )
             await sessions.start(lifecycle.watch_signals)
             async with trio.open_nursery() as connections:
                 await connections.start(door.serve, listeners)
                 services.start_soon(_leave_when_told_twice, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
                 lifecycle.ready()
-                serving = Serving(_url(listeners), upstream, tuple(profile.kb_id for profile in profiles))
+                serving = Serving(_url(settings, listeners), upstream, tuple(profile.kb_id for profile in profiles))
                 _log.info("serving", url=serving.url, upstream=serving.upstream, knowledge_bases=len(profiles))
                 task_status.started(serving)
                 await lifecycle.wait_draining()
@@ -230,7 +243,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _facts(
-    settings: Settings, upstream: str, registry: SessionRegistry, profiles: list[Profile]
+    settings: Settings, upstream: str, registry: SessionRegistry, profiles: list[Profile], refusals: Refusals
 ) -> Callable[[], dict[str, Any]]:
     version = importlib.metadata.version("rag-liveavatar")
 
@@ -240,37 +253,15 @@ def _facts(
             "upstream": upstream,
             "sessions": len(registry),
             "max_sessions": settings.max_sessions,
+            "refused": refusals.counts,
             "knowledge_bases": [{"kb_id": profile.kb_id, "title": profile.title} for profile in profiles],
         }
 
     return facts
 
 
-def _deny_page(policy: AccessPolicy) -> Deny:
-    """The access rules for pages: with a key they are open, for they tell nothing; without one, local only."""
-    return (lambda _fields: None) if policy.needs_credential else _deny(policy)
-
-
-def _deny(policy: AccessPolicy) -> Deny:
-    """The access rules for the API: the key, or this machine only."""
-
-    def deny(fields: list[tuple[str, str]]) -> Denial | None:
-        refusal = policy.check_request(_PageRequest(Headers(fields)), credential_may_follow=False)
-        return None if refusal is None else Denial(refusal.status, refusal.body())
-
-    return deny
-
-
-@dataclass(frozen=True, slots=True)
-class _PageRequest:
-    """A page's request as the policy sees it: without a key the listener is bound to loopback, so the peer is local."""
-
-    headers: Headers
-    subprotocols: tuple[str, ...] = ()
-    is_loopback: bool = True
-
-
-def _url(listeners: list[trio.SocketListener]) -> str:
+def _url(settings: Settings, listeners: list[trio.SocketListener]) -> str:
     host, port = listeners[0].socket.getsockname()[:2]
     shown = {"127.0.0.1": "localhost", "::1": "localhost", "0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    scheme = "https" if settings.tls_cert is not None else "http"
+    return f"{scheme}://{shown}:{port}"

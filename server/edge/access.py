@@ -1,19 +1,32 @@
-"""Who may come in at the front door: the key, and what counts as local where there is no key. It answers nobody.
+"""Who may come in at the front door: where a request carries its credential, and what counts as local without one.
 
-Pure functions over a request. Which knowledge bases and fields a credential allows is decided elsewhere.
+Whom a credential lets in is said by the `Authenticator`. It answers nobody.
 """
 
-import hashlib
-import hmac
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from protocol.endings import EndReason
+from protocol.errors import ClientFault, LiveAvatarError
 from server.edge.answers import Refusal
 from server.edge.headers import Headers
-from server.secret import Secret
+from server.security.authenticator import Authenticator
+from server.security.base import Unauthenticated, missing_credential
+from server.security.minting import kind_of
+from server.security.principal import LOCAL, Principal
 
-__all__ = ["AccessPolicy", "Arrival", "credential_of", "is_relayed"]
+__all__ = [
+    "AccessPolicy",
+    "Arrival",
+    "NotLocal",
+    "credential_of",
+    "error_type_of",
+    "is_relayed",
+    "origin_of",
+    "refusal_of",
+]
 
 # The browser subprotocol that carries a key, because a page cannot set headers on a WebSocket.
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
@@ -30,8 +43,18 @@ _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:(?P<port>
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#@\s]+)")
 _LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
 
-_FORBIDDEN = "permission_error"
-_UNAUTHENTICATED = "authentication_error"
+# Query fields that carry a credential, here or elsewhere: addresses end up in logs, histories and referrers.
+_URL_CREDENTIALS = ("ticket", "token", "api-key", "api_key", "access_token")
+
+IN_HEADERS = "Authorization: Bearer, or api-key"
+IN_FRAME = "token in session.init"
+
+
+class NotLocal(ClientFault):
+    """Only this machine may come in, and the request is not, or may not be, its own."""
+
+    default_reason = EndReason.NOT_ALLOWED
+    error_type = "permission_error"
 
 
 class Arrival(Protocol):
@@ -46,6 +69,10 @@ class Arrival(Protocol):
         """The WebSocket subprotocols on offer."""
 
     @property
+    def query(self) -> Mapping[str, str]:
+        """The fields of the query."""
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the connection comes from this machine."""
 
@@ -53,8 +80,8 @@ class Arrival(Protocol):
 def credential_of(headers: Headers, subprotocols: Iterable[str]) -> str | None:
     """Return the credential that a request carries, or None.
 
-    Looked for in `Authorization: Bearer`, in `api-key`, and in a browser's key subprotocol, in this order; never in
-    the URL, which ends up in logs. A field that is there twice is ambiguous and gives a credential that fits nothing.
+    Looked for in `Authorization: Bearer`, in `api-key`, and in a browser's key subprotocol, in this order. A field that
+    is there twice is ambiguous and gives a credential that fits nothing.
     """
     for value in headers.get_all("authorization")[:1]:
         scheme, _, credential = value.partition(" ")
@@ -75,6 +102,12 @@ def _unambiguous(headers: Headers, name: str, credential: str) -> str:
     return credential.strip().encode("latin-1").decode("utf-8", "replace")
 
 
+def origin_of(headers: Headers) -> str | None:
+    """The origin of the page that sent a request; None if it was no page, or says so in two ways."""
+    origins = headers.get_all("origin")
+    return origins[0] if len(origins) == 1 else None
+
+
 def is_relayed(headers: Headers) -> bool:
     """Say whether a proxy has handed the request on: then the peer's address says nothing about who sent it."""
     return any(name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIX) for name, _ in headers)
@@ -90,73 +123,109 @@ def _is_local_name(host: str) -> bool:
 
 
 class AccessPolicy:
-    """The access rules: a key if there is one, else this machine only."""
+    """The access rules: a credential where any is known, else this machine only.
 
-    __slots__ = ("_key",)
+    Args:
+        url_credentials: short-lived credentials may come in the URL, for clients that can put them nowhere else.
+    """
 
-    def __init__(self, key: Secret | None) -> None:
-        """Take the key that clients must show, or None for local access. Raises `ValueError` for an empty key."""
-        if key is not None and not key.reveal().strip():
-            raise ValueError("the access key is empty")
-        self._key = key
+    __slots__ = ("_authenticator", "_url_credentials")
 
-    @property
-    def needs_credential(self) -> bool:
-        """True where a key is set."""
-        return self._key is not None
+    def __init__(self, authenticator: Authenticator, *, url_credentials: bool = False) -> None:
+        self._authenticator = authenticator
+        self._url_credentials = url_credentials
 
-    def check_request(self, request: Arrival, *, credential_may_follow: bool) -> Refusal | None:
-        """Return why a request is refused, or None if it may come in.
+    async def admit(self, request: Arrival, *, to_avatar: bool = False, to_socket: bool = True) -> Principal | None:
+        """Who sends a request; None where it shows no credential yet, and may do so in its first frame.
 
-        With a key: a wrong credential, or none, is 401; none passes where `credential_may_follow` in the first frame,
-        and the caller then asks `check_credential`. Without a key: what is not local is 403.
+        Args:
+            to_avatar: it opens a WebSocket of avatars, which has a first frame for the credential, and takes tickets.
+            to_socket: it opens a WebSocket.
+
+        Raises:
+            NotLocal: no credential is known here, and the request is not this machine's.
+            LiveAvatarError: the credential lets nobody in, or is missing, or cannot be checked now.
         """
-        if self._key is None:
-            return self._check_local(request)
+        in_url = self._in_url(request, to_socket)
         credential = credential_of(request.headers, request.subprotocols)
         if credential is None:
-            if credential_may_follow:
-                return None
-            return _unauthenticated("missing_api_key", "A credential is needed: Authorization: Bearer, or api-key.")
-        if not self.check_credential(credential):
-            return _unauthenticated("invalid_api_key", "The credential is not valid.")
-        return None
+            credential = in_url
+        anonymous = self._authenticator.anonymous
+        if anonymous is LOCAL:
+            _check_local(request)
+        if credential:
+            origin = origin_of(request.headers)
+            return await self._authenticator.check(credential, origin=origin, takes_tickets=to_avatar)
+        # An empty credential, or one that is there twice, is wrong; none is missing.
+        if credential is not None and anonymous is None:
+            raise Unauthenticated(_NOT_VALID, code="invalid_api_key", why="empty, or there twice")
+        if anonymous is None and not to_avatar:
+            raise missing_credential(IN_HEADERS)
+        return anonymous
 
-    def check_credential(self, credential: str | None) -> bool:
-        """Say whether a credential opens the door; in constant time. Without a key, every credential does."""
-        if self._key is None:
-            return True
-        # Compared as digests: they are of one length, whatever a stranger sends. The key may have been renewed.
-        return credential is not None and hmac.compare_digest(_digest(credential), _digest(self._key.reveal()))
+    async def check_frame(self, request: Arrival, credential: str) -> Principal:
+        """Whom the credential of a first frame lets in. Raises as `admit` does."""
+        origin = origin_of(request.headers)
+        return await self._authenticator.check(credential, origin=origin, takes_tickets=True)
 
-    @staticmethod
-    def _check_local(request: Arrival) -> Refusal | None:
-        headers = request.headers
-        if not request.is_loopback or is_relayed(headers):
-            return _forbidden("not_local", "Without LIVEAVATAR_API_KEY set, only this machine may connect.")
-        # A page from anywhere can make a browser connect to localhost: by a name of its own that resolves to it, which
-        # Host shows, or plainly, which Origin shows.
-        hosts = headers.get_all("host")
-        host = _host_of(hosts[0]) if len(hosts) == 1 else None
-        if host is None or not _is_local_name(host[0]):
-            return _forbidden("host_not_allowed", "The Host is not one of this machine's own names.")
-        origins = headers.get_all("origin")
-        if not origins:
+    def is_minted(self, credential: str) -> bool:
+        """Whether a credential is a ticket or client secret, as far as can be seen."""
+        return self._authenticator.is_minted(credential)
+
+    def check_place(self, request: Arrival) -> None:
+        """Check what can be checked before anybody is known. Raises `NotLocal`."""
+        if self._authenticator.anonymous is LOCAL:
+            _check_local(request)
+
+    def _in_url(self, request: Arrival, to_socket: bool) -> str | None:
+        named = next((name for name in _URL_CREDENTIALS if name in request.query), None)
+        if named is None or not self._authenticator.knows_credentials:
             return None
-        match = _ORIGIN.fullmatch(origins[0]) if len(origins) == 1 else None
-        origin = _host_of(match["authority"]) if match else None
-        if origin is None or not _is_local_name(origin[0]):
-            return _forbidden("origin_not_allowed", "Pages from this Origin may not connect.")
-        return None
+        credential = request.query[named]
+        if self._url_credentials and to_socket and kind_of(credential) is not None:
+            return credential
+        text = (
+            "Credentials in the URL are not accepted: URLs end up in logs. "
+            f"Take this one for known, get another, and send it in {IN_HEADERS}, or on /ws as {IN_FRAME}."
+        )
+        raise Unauthenticated(text, code="credential_in_url", why=f"a credential in the URL ({named})")
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+_NOT_VALID = "The credential is not valid. Check that it is whole, and that it was not revoked."
 
 
-def _unauthenticated(code: str, message: str) -> Refusal:
-    return Refusal(401, code, message, _UNAUTHENTICATED, (("WWW-Authenticate", "Bearer"),))
+def _check_local(request: Arrival) -> None:
+    headers = request.headers
+    if not request.is_loopback or is_relayed(headers):
+        text = "No credential is set up on this server, so only its own machine may connect: `liveavatar keys create`."
+        raise NotLocal(text, code="not_local")
+    # A page from anywhere can make a browser connect to localhost: by a name of its own that resolves to it, which
+    # Host shows, or plainly, which Origin shows.
+    hosts = headers.get_all("host")
+    host = _host_of(hosts[0]) if len(hosts) == 1 else None
+    if host is None or not _is_local_name(host[0]):
+        raise NotLocal("The Host is not one of this machine's own names.", code="host_not_allowed")
+    origins = headers.get_all("origin")
+    if not origins:
+        return
+    match = _ORIGIN.fullmatch(origins[0]) if len(origins) == 1 else None
+    origin = _host_of(match["authority"]) if match else None
+    if origin is None or not _is_local_name(origin[0]):
+        raise NotLocal("Pages from this Origin may not connect.", code="origin_not_allowed")
 
 
-def _forbidden(code: str, message: str) -> Refusal:
-    return Refusal(403, code, message, _FORBIDDEN)
+def refusal_of(fault: LiveAvatarError) -> Refusal:
+    """A fault as an HTTP answer, before the upgrade."""
+    headers: list[tuple[str, str]] = []
+    if fault.reason.http_status == 401:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    if fault.retry_after_s is not None:
+        headers.append(("Retry-After", str(max(1, math.ceil(fault.retry_after_s)))))
+    return Refusal(fault.reason.http_status, fault.code, fault.message, error_type_of(fault), tuple(headers))
+
+
+def error_type_of(fault: LiveAvatarError) -> str:
+    """The `type` of the error that a fault is told as."""
+    if fault.reason is EndReason.NOT_AUTHENTICATED:
+        return "authentication_error"
+    return "permission_error" if fault.reason is EndReason.NOT_ALLOWED else fault.error_type

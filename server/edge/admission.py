@@ -16,10 +16,14 @@ from protocol.errors import ClientFault, InternalFault, LiveAvatarError
 from protocol.realtime.codec import InvalidEvent, encode
 from protocol.realtime.dialects.dialect import Beta, Dialect, Undeclared
 from protocol.realtime.server_events import Error, ErrorDetail
-from server.edge.access import KEY_SUBPROTOCOL, AccessPolicy
+from server.edge.access import IN_FRAME, KEY_SUBPROTOCOL, AccessPolicy, NotLocal, error_type_of, origin_of, refusal_of
+from server.edge.allowances import Allowances
 from server.edge.answers import Refusal
 from server.edge.client_socket import ClientSocket
 from server.edge.upgrade import Upgrade, UpgradeRequest
+from server.security.base import Unauthenticated, lacks_scope, missing_credential
+from server.security.principal import Principal
+from server.security.refusals import RateLimited
 from server.session.base import SessionRequest
 from server.session.registry import SessionRegistry
 from server.transport.errors import ConnectionLost
@@ -35,6 +39,8 @@ PREVIEW_PATHS = frozenset({"/openai/realtime", VOICERAG_PATH})
 REALTIME_PATHS = frozenset({"/v1/realtime", "/openai/v1/realtime"}) | PREVIEW_PATHS
 
 MAX_BYTES_BEFORE_AUTHENTICATION = 64 * 1024
+# Who was turned away has so long to read why, and to say goodbye.
+STRANGER_CLOSE_S = 1.0
 MAX_AVATAR_MESSAGE_BYTES = 1024 * 1024
 # The service takes 15 MiB of audio in one append, which is 20 MiB of base64 and a little JSON around it.
 MAX_REALTIME_MESSAGE_BYTES = 21 * 1024 * 1024
@@ -72,10 +78,13 @@ class ClientBounds:
 class Admission:
     """Handles each WebSocket from its handshake to its end; ``on_websocket`` is the door's handler."""
 
-    def __init__(self, policy: AccessPolicy, registry: SessionRegistry, bounds: ClientBounds) -> None:
+    def __init__(
+        self, policy: AccessPolicy, registry: SessionRegistry, bounds: ClientBounds, allowances: Allowances
+    ) -> None:
         self._policy = policy
         self._registry = registry
         self._bounds = bounds
+        self._allowances = allowances
         self._waiting: set[trio.CancelScope] = set()
 
     def stop(self) -> None:
@@ -94,47 +103,91 @@ class Admission:
             await _refuse(upgrade, Refusal(404, "unknown_path", f"WebSockets are served at {paths}."))
 
     async def _serve_avatar(self, request: UpgradeRequest, upgrade: Upgrade) -> None:
-        if refusal := self._policy.check_request(request, credential_may_follow=True):
-            await _refuse(upgrade, refusal)
+        try:
+            principal = await self._policy.admit(request, to_avatar=True)
+            if principal is not None:
+                _check_may_talk(principal)
+        except LiveAvatarError as fault:
+            self._note(fault, request)
+            await _refuse(upgrade, refusal_of(fault))
             return
         websocket = await upgrade.accept(options=self._bounds.options(MAX_BYTES_BEFORE_AUTHENTICATION))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(websocket.run)
+            patience_s = min(self._bounds.close_timeout_s, STRANGER_CLOSE_S)
             try:
-                await self._converse_avatar(request, websocket)
+                if await self._converse_avatar(request, websocket, principal):
+                    patience_s = self._bounds.close_timeout_s
             except Exception:
                 # The door logs it and cuts the connection; whose fault it is must be said before.
                 _turn_away(websocket, _OUR_FAULT, openai=False)
                 raise
             finally:
-                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
+                await websocket.aclose(patience_s)  # noqa: ASYNC102 - shields itself, with a deadline
             nursery.cancel_scope.cancel()
 
-    async def _converse_avatar(self, request: UpgradeRequest, websocket: WebSocket) -> None:
+    async def _converse_avatar(
+        self, request: UpgradeRequest, websocket: WebSocket, in_handshake: Principal | None
+    ) -> bool:
+        """True if the client had a session, False if it was turned away."""
         try:
             extensions = _extensions(request)
             init = await self._first_frame(websocket)
-            self._check_credential(request, init)
+            if not init.resume:
+                await self._allowances.begin_session(request.client)
+            principal = await self._identify(request, init, in_handshake)
             dialect = _named_dialect(init.dialect or "ga")
+            pace = self._allowances.pace(request.client)
+            client = ClientSocket(websocket, openai=False, dialect=dialect, pace=pace)
             websocket.max_message_bytes = MAX_AVATAR_MESSAGE_BYTES
+            if init.resume:
+                origin = origin_of(request.headers)
+                await self._registry.resume(client, init.resume, init.kb_id or None, principal, origin=origin)
+                return True
+            if principal is None:
+                raise AssertionError("who does not resume was identified")
             wanted = SessionRequest(
-                kb_id=init.kb_id or None,
+                kb_id=principal.choose(init.kb_id or None),
                 avatar_events=True,
                 show_tools="tools" in extensions,
                 voicerag_events="voicerag" in extensions,
-                settable=None if self._policy.needs_credential else BROWSER_FIELDS,
+                # Whoever comes without a credential is a page on this machine, most likely, and nobody's operator.
+                settable=BROWSER_FIELDS if principal.kind == "open" else principal.settable,
                 endpoint=request.path,
+                principal=principal,
                 resumable=True,
+                room=self._allowances.room(principal, request.client),
             )
-            client = ClientSocket(websocket, openai=False, dialect=dialect)
-            if init.resume:
-                await self._registry.resume(client, init.resume, wanted.kb_id)
-            else:
-                await self._registry.serve(client, wanted)
+            await self._registry.serve(client, wanted)
         except ConnectionLost:
-            _log.debug("client left before its session began", peer=str(request.peer))
+            _log.debug("client left before its session began", client=request.client)
         except LiveAvatarError as fault:
+            self._note(fault, request)
             _turn_away(websocket, fault, openai=False)
+        else:
+            return True
+        return False
+
+    async def _identify(
+        self, request: UpgradeRequest, init: SessionInit, in_handshake: Principal | None
+    ) -> Principal | None:
+        """Who sent a first frame; None for one that comes back to its session and may have nothing but its token."""
+        shown = init.credential
+        if init.resume and (shown is None or self._policy.is_minted(shown)):
+            # The resume token stands for what was minted: a ticket is spent, and a client secret may have expired. The
+            # registry knows whether the session was opened with one of these.
+            return in_handshake
+        if shown is None:
+            if in_handshake is None:
+                raise missing_credential(IN_FRAME)
+            return in_handshake
+        principal = await self._policy.check_frame(request, shown)
+        # A credential in the handshake was checked there; one in the frame must be right too, and the same one's.
+        if in_handshake is not None and in_handshake.kind != "open" and in_handshake.account != principal.account:
+            text = "The credential of the handshake and that of session.init are two people's. Send one of them."
+            raise Unauthenticated(text, code="ambiguous_credential")
+        _check_may_talk(principal)
+        return principal
 
     async def _first_frame(self, websocket: WebSocket) -> SessionInit:
         self._registry.check_open()
@@ -155,32 +208,31 @@ class Admission:
         except InvalidEvent as error:
             raise ClientFault(error.detail.message, code=error.detail.code or "invalid_event") from None
 
-    def _check_credential(self, request: UpgradeRequest, init: SessionInit) -> None:
-        # A credential in the handshake was checked there; one in the frame must be right too.
-        in_handshake = self._policy.check_request(request, credential_may_follow=False) is None
-        if init.credential is None and in_handshake:
-            return
-        if not self._policy.check_credential(init.credential):
-            code = "missing_api_key" if init.credential is None else "invalid_api_key"
-            text = "A credential is needed: token in session.init." if init.credential is None else "Wrong credential."
-            raise ClientFault(text, code=code, reason=EndReason.NOT_AUTHENTICATED)
-
     async def _serve_realtime(self, request: UpgradeRequest, upgrade: Upgrade) -> None:
-        refusal = self._policy.check_request(request, credential_may_follow=False)
-        # A page cannot read an HTTP status, so it is let in to be told, in the service's own manner.
-        in_page = any(name.startswith(KEY_SUBPROTOCOL) for name in request.subprotocols)
-        if refusal is not None and not (in_page and refusal.status == 401):
-            await _refuse(upgrade, refusal)
-            return
+        refused: LiveAvatarError | None = None
+        wanted: SessionRequest | None = None
+        try:
+            await self._allowances.begin_session(request.client)
+            wanted = await self._realtime_request(request)
+        except LiveAvatarError as fault:
+            self._note(fault, request)
+            # A page cannot read an HTTP status, so it is let in to be told, in the service's own manner.
+            in_page = any(name.startswith(KEY_SUBPROTOCOL) for name in request.subprotocols)
+            # What a client asks for wrongly, it is told as the services tell it.
+            told = in_page or fault.reason is EndReason.BAD_REQUEST
+            if not told or isinstance(fault, NotLocal):
+                await _refuse(upgrade, refusal_of(fault))
+                return
+            refused = fault
         websocket = await upgrade.accept(options=self._bounds.options(MAX_REALTIME_MESSAGE_BYTES))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(websocket.run)
             try:
-                if refusal is not None:
-                    reason = EndReason.NOT_AUTHENTICATED
-                    raise ClientFault(refusal.message, code=refusal.code, reason=reason)
-                client = ClientSocket(websocket, openai=True, dialect=_dialect(request))
-                await self._registry.serve(client, self._realtime_request(request))
+                if wanted is None:
+                    raise refused or _OUR_FAULT
+                pace = self._allowances.pace(request.client)
+                client = ClientSocket(websocket, openai=True, dialect=_dialect(request), pace=pace)
+                await self._registry.serve(client, wanted)
             except LiveAvatarError as fault:
                 _turn_away(websocket, fault, openai=True)
             except Exception:
@@ -190,16 +242,33 @@ class Admission:
                 await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
             nursery.cancel_scope.cancel()
 
-    def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:
+    async def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:
+        principal = await self._policy.admit(request)
+        if principal is None:
+            raise AssertionError("only avatars have a first frame for their credential")
+        _check_may_talk(principal)
         extensions = _extensions(request)
         return SessionRequest(
-            kb_id=request.query.get("kb_id") or None,
+            kb_id=principal.choose(request.query.get("kb_id") or None),
             avatar_events="avatar" in extensions,
             show_tools="tools" in extensions,
             voicerag_events="voicerag" in extensions or request.path == VOICERAG_PATH,
-            settable=None,
+            settable=principal.settable,
             endpoint=request.path,
+            principal=principal,
+            room=self._allowances.room(principal, request.client),
         )
+
+    def _note(self, fault: LiveAvatarError, request: UpgradeRequest) -> None:
+        """Count who was turned away, and say so in a line or a sum; what was shown stands nowhere."""
+        if not isinstance(fault, RateLimited):  # noted where it was raised
+            why = fault.why if isinstance(fault, Unauthenticated) else fault.code
+            self._allowances.refusals.note(fault.code, request.client, why=why, path=request.path[:64])
+
+
+def _check_may_talk(principal: Principal) -> None:
+    if not principal.may("talk"):
+        raise lacks_scope("talk")
 
 
 def _dialect(request: UpgradeRequest) -> Dialect | None:
@@ -225,9 +294,7 @@ def _extensions(request: UpgradeRequest) -> frozenset[str]:
 
 def _turn_away(websocket: WebSocket, fault: LiveAvatarError, *, openai: bool) -> None:
     """Says why in an ``error`` event, and closes with the code of the reason."""
-    detail = ErrorDetail(type=fault.error_type, code=fault.code, message=fault.message)
-    if fault.reason is EndReason.NOT_AUTHENTICATED:
-        detail.type = "authentication_error"
+    detail = ErrorDetail(type=error_type_of(fault), code=fault.code, message=fault.message)
     if fault.retry_after_s is not None:
         detail.retry_after = fault.retry_after_s
     websocket.send(encode(Error(event_id=_EVENT_ID, error=detail)))

@@ -5,7 +5,9 @@ import itertools
 from protocol.endings import EndReason
 from protocol.realtime.codec import InvalidEvent, encode
 from protocol.realtime.dialects.dialect import Dialect
-from protocol.realtime.server_events import Error
+from protocol.realtime.server_events import Error, ErrorDetail
+from server.security.pace import ClientPace
+from server.security.refusals import RateLimited
 from server.session.base import ClientGone
 from server.transport.errors import ConnectionLost
 from server.transport.websocket import Message, WebSocket
@@ -16,11 +18,13 @@ _OUR_CODES = {
     1007: EndReason.BAD_UTF8,
     1009: EndReason.TOO_BIG,
     4413: EndReason.SLOW_CONSUMER,
+    4429: EndReason.RATE_LIMITED,
 }
 # Close codes of a client that means to go. 1005: it closed without a code, as browsers do.
 _MEANT_TO_GO = frozenset({1000, 1001, 1005})
 # Ids of errors that a dialect gave; no session knows them.
 _REFUSED_ID = "event_la_dialect_"
+_TOO_FAST_ID = "event_la_too_fast"
 
 
 class ClientSocket:
@@ -29,12 +33,16 @@ class ClientSocket:
     Args:
         openai: the client came by a drop-in endpoint and knows the services' own close codes.
         dialect: what it speaks; None is GA. What the dialect refuses is answered here, and the session never sees it.
+        pace: how fast it may send; who sends faster is told so, and its connection and session end.
     """
 
-    def __init__(self, websocket: WebSocket, *, openai: bool, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self, websocket: WebSocket, *, openai: bool, dialect: Dialect | None = None, pace: ClientPace | None = None
+    ) -> None:
         self._websocket = websocket
         self._openai = openai
         self._dialect = dialect
+        self._pace = pace
         self._refused = itertools.count(1)
 
     async def receive(self) -> Message:
@@ -44,6 +52,11 @@ class ClientSocket:
                 message = await self._websocket.receive()
             except ConnectionLost as loss:
                 raise _gone(loss) from None
+            if self._pace is not None:
+                try:
+                    self._pace.check(message.data)
+                except RateLimited as fault:
+                    raise self._too_fast(fault) from None
             if self._dialect is None or not message.is_text:
                 return message
             try:
@@ -51,6 +64,13 @@ class ClientSocket:
             except InvalidEvent as refused:
                 event_id = f"{_REFUSED_ID}{next(self._refused)}"
                 self._websocket.send(encode(Error(event_id=event_id, error=refused.detail)))
+
+    def _too_fast(self, fault: RateLimited) -> ClientGone:
+        detail = ErrorDetail(type=fault.error_type, code=fault.code, message=fault.message)
+        detail.retry_after = fault.retry_after_s or 1.0
+        self._websocket.send(encode(Error(event_id=_TOO_FAST_ID, error=detail)))
+        self.close(fault.reason, fault.message)
+        return ClientGone(fault.reason, fault.message)
 
     def send(self, frame: bytes, *, item_id: str | None = None, audio_ms: float = 0.0) -> None:
         """See ``ClientConnection``."""

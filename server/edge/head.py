@@ -71,14 +71,17 @@ def _refused(status: int, code: str, message: str) -> HeadRefused:
     return HeadRefused(Refusal(status, code, message))
 
 
-async def read_head(wire: Wire, *, max_bytes: int = MAX_HEAD_BYTES, deadline_s: float = HEAD_S) -> RequestHead | None:
-    """Read one request head, of at most `max_bytes` and within `deadline_s` seconds.
+async def read_head(
+    wire: Wire, *, max_bytes: int = MAX_HEAD_BYTES, deadline_s: float = HEAD_S, began_at: float | None = None
+) -> RequestHead | None:
+    """Read one request head, of at most `max_bytes` and within `deadline_s` seconds of now, or of `began_at`.
 
     Returns None if the peer ended the connection without a byte (a probe of the port). Raises `HeadRefused`,
     `WireBroken` or `WireClosed`.
     """
     data = bytearray()
-    deadline = trio.current_time() + deadline_s if math.isfinite(deadline_s) else math.inf
+    since = trio.current_time() if began_at is None else began_at
+    deadline = since + deadline_s if math.isfinite(deadline_s) else math.inf
     while True:
         with trio.move_on_at(deadline) as waiting:
             piece = await wire.receive()

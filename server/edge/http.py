@@ -25,6 +25,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 
 from server.edge.answers import Refusal, linger, refuse
 from server.edge.head import RequestHead
+from server.edge.proxies import Provenance
 from server.transport.errors import WireBroken, WireClosed
 from server.transport.wire import Address, Wire
 
@@ -50,7 +51,7 @@ class HttpService:
     """An ASGI application behind hypercorn, one request to a connection."""
 
     def __init__(self, app: ASGIFramework, limits: HttpLimits) -> None:
-        self._app = ASGIWrapper(app)
+        self._app = app
         self._limits = limits
         self._config = Config()
         self._config.logger_class = _OneLineLog
@@ -65,7 +66,7 @@ class HttpService:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start the application and, at the end, stop it (ASGI's lifespan)."""
-        lifespan = Lifespan(self._app, self._config, self._state)
+        lifespan = Lifespan(ASGIWrapper(self._app), self._config, self._state)
         # Shielded: a door that is cancelled must still find the application there, to tell it to stop.
         alive = trio.CancelScope(shield=True)
 
@@ -84,17 +85,24 @@ class HttpService:
                     await lifespan.wait_for_shutdown()
                 alive.cancel()
 
-    async def serve(self, wire: Wire, head: RequestHead) -> None:
-        """Answer one request and close the wire. Cancelled, it closes the wire at once.
+    async def serve(
+        self,
+        wire: Wire,
+        head: RequestHead,
+        provenance: Provenance | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Answer one request and close the wire; `headers` go with every answer. Cancelled, it closes the wire at once.
 
         What the application raises has been answered with 500; what hypercorn raises passes through.
         """
         length = head.headers.get("content-length")
         if length is not None and int(length) > self._limits.max_body_bytes:  # h11 has seen that it is a number
-            await refuse(wire, _too_large(self._limits.max_body_bytes))
+            await refuse(wire, _too_large(self._limits.max_body_bytes).with_headers(headers))
             return
         stream = _ReplayStream(wire, head, self._limits)
-        server = TCPServer(self._app, self._config, self._context, ConnectionState(self._state), cast("Any", stream))
+        app = ASGIWrapper(_placed(self._app, wire, provenance, headers))
+        server = TCPServer(app, self._config, self._context, ConnectionState(self._state), cast("Any", stream))
         finished = False
 
         async def close_when_cancelled() -> None:
@@ -112,9 +120,29 @@ class HttpService:
             finished = True
             nursery.cancel_scope.cancel()
         if stream.refusal is not None and not stream.has_sent:
-            await refuse(wire, stream.refusal)
+            await refuse(wire, stream.refusal.with_headers(headers))
         else:
             await linger(wire)
+
+
+def _placed(
+    app: ASGIFramework, wire: Wire, provenance: Provenance | None, headers: tuple[tuple[str, str], ...]
+) -> ASGIFramework:
+    """The application, told where the request really comes from, and with these headers on its answer."""
+    client = (wire.peer.host if provenance is None else provenance.client, wire.peer.port)
+    scheme = "http" if provenance is None else provenance.scheme
+    more = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+    async def placed(scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        placed_scope = cast("Any", {**scope, "client": client, "scheme": scheme})
+        await app(placed_scope, receive, send_with_headers)
+
+    return cast("ASGIFramework", placed)
 
 
 def _too_large(limit: int) -> Refusal:

@@ -7,6 +7,7 @@ from typing import Any
 from server.edge.answers import answer, response_bytes
 from server.edge.head import RequestHead
 from server.edge.headers import Headers
+from server.edge.proxies import Provenance
 from server.transport.accept import accept_websocket
 from server.transport.websocket import WebSocket, WebSocketOptions
 from server.transport.wire import Address, Wire
@@ -31,9 +32,9 @@ def is_loopback(host: str) -> bool:
 class UpgradeRequest:
     """What is known of a WebSocket handshake before it is answered."""
 
-    __slots__ = ("headers", "path", "peer", "query", "raw_head", "subprotocols", "target")
+    __slots__ = ("client", "headers", "host", "path", "peer", "query", "raw_head", "scheme", "subprotocols", "target")
 
-    def __init__(self, head: RequestHead, peer: Address) -> None:
+    def __init__(self, head: RequestHead, peer: Address, provenance: Provenance | None = None) -> None:
         self.path: str = head.path
         """Decoded, without the query."""
         self.query: Mapping[str, str] = head.query
@@ -44,28 +45,39 @@ class UpgradeRequest:
         self.subprotocols: tuple[str, ...] = tuple(head.headers.tokens("sec-websocket-protocol"))
         """Offered, in order of preference. One may hold a key."""
         self.peer: Address = peer
+        """The connection's other end: the client, or the last proxy before the server."""
+        self.client: str = peer.host if provenance is None else provenance.client
+        """The client's own address, as far as a trusted proxy told it: what limits and logs go by."""
+        self.scheme: str = "http" if provenance is None else provenance.scheme
+        """`https` where the client's connection is encrypted."""
+        self.host: str | None = head.headers.get("host") if provenance is None else provenance.host
+        """The authority that the client asked for."""
         self.raw_head: bytes = head.raw
 
     @property
     def is_loopback(self) -> bool:
-        """True if the connection comes from this machine; it may still be relayed for somebody else."""
-        return is_loopback(self.peer.host)
+        """True if the client is this machine; an unknown proxy here may still relay for somebody else."""
+        return is_loopback(self.client)
 
     def __repr__(self) -> str:
-        return f"UpgradeRequest({self.path!r} from {self.peer})"
+        return f"UpgradeRequest({self.path!r} from {self.client})"
 
 
 class Upgrade:
     """The answer to one handshake: `accept` or `refuse`, once."""
 
-    __slots__ = ("_rest", "_wire", "answered", "request")
+    __slots__ = ("_headers", "_rest", "_wire", "answered", "request")
 
-    def __init__(self, request: UpgradeRequest, wire: Wire, rest: bytes) -> None:
+    def __init__(
+        self, request: UpgradeRequest, wire: Wire, rest: bytes, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Take the wire; `headers` go with a refusal."""
         self.request = request
         self.answered = False
         """True once either was called."""
         self._wire = wire
         self._rest = rest
+        self._headers = headers
 
     async def accept(self, *, options: WebSocketOptions | None = None) -> WebSocket:
         """Open the WebSocket; selects the subprotocol `realtime` if it was offered, else none.
@@ -86,7 +98,7 @@ class Upgrade:
         """Answer with an HTTP status, a JSON body and further headers (`Retry-After`), and end the connection."""
         self._once()
         self.answered = True
-        await answer(self._wire, response_bytes(status, body, headers))
+        await answer(self._wire, response_bytes(status, body, {**dict(self._headers), **(headers or {})}))
 
     def _once(self) -> None:
         if self.answered:

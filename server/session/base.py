@@ -1,10 +1,15 @@
 """The ports of the session room: what a session needs of a client's connection, and of whoever furnishes it."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.avatar.events import ProfileView
+from protocol.conversation.actions import Verdict
 from protocol.endings import EndReason
+from protocol.errors import LiveAvatarError
+from server.security.principal import Principal
 from server.tools.base import ToolBox
 from server.upstream.base import UpstreamConnection
 
@@ -77,6 +82,19 @@ class Link(Protocol):
         ...
 
 
+class TranscriptGuard(Protocol):
+    """Looks at what a person said before it is answered."""
+
+    async def check(self, text: str) -> Verdict:
+        """Whether ``text`` may be answered. Never raises; takes no longer than it may."""
+        ...
+
+
+Room = Callable[[Callable[[LiveAvatarError], None]], AbstractAsyncContextManager[None]]
+"""What a session lives in. Entering it takes what the session needs, or raises a ``LiveAvatarError``; what it is given
+may be called once, and ends the session."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
     """What a client asks for, after it was let in.
@@ -86,9 +104,11 @@ class SessionRequest:
         avatar_events: it understands the extension events.
         show_tools: it wants to see server tools at work.
         voicerag_events: it understands VoiceRAG's event with the sources of an answer.
-        settable: dotted paths of the session it may set; None is everything but server tools.
+        settable: dotted paths of the session it may set; None is everything but server tools and the model.
         endpoint: the path it came by, for logs.
+        principal: who asks; the session is theirs.
         resumable: should its connection be lost, it may come back.
+        room: what the session lives in, from before its beginning to its end.
     """
 
     kb_id: str | None
@@ -96,8 +116,10 @@ class SessionRequest:
     show_tools: bool
     settable: frozenset[str] | None
     endpoint: str
+    principal: Principal
     resumable: bool = False
     voicerag_events: bool = False
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,23 @@ import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 import structlog
 import trio
 
 from protocol.avatar.events import AvatarSession, Resume
-from protocol.conversation.configuration import Configuration
+from protocol.conversation.configuration import Configuration, merged
+from protocol.conversation.guard import GuardPolicy
 from protocol.conversation.limits import Limits
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
-from protocol.errors import ClientFault, InternalFault
+from protocol.errors import ClientFault, InternalFault, LiveAvatarError
 from protocol.realtime.session import INCLUDE_VISEMES
-from server.session.base import ClientConnection, Furnishing, Link, SessionRequest
+from server.security.base import missing_credential
+from server.security.principal import Principal, not_allowed_kb
+from server.session.base import ClientConnection, Furnishing, Link, Room, SessionRequest, TranscriptGuard
 from server.session.resumption import ResumeTokens
 from server.session.session import Session
 
@@ -40,10 +44,14 @@ class SessionRegistry:
         max_sessions: how many may live at once.
         tools_at_once: tool calls of one session that may run side by side.
         limits: how long a conversation waits for what; resuming and prompts are for those who asked for them.
+        objection: why somebody may not have a session with a knowledge base any more, or None; asked when it begins,
+            when somebody comes back to it, and by ``end_unwelcome``.
         wall: the time of day, in Unix seconds.
         new_secret: a random text of so many bytes, not to be guessed.
         visemes: the service sends mouth positions where it is asked to; avatar clients get them.
         transcription_model: asks the service for transcripts of the user's speech; None does not.
+        guard: looks at what people say before it is answered, and what follows of it; None: nothing is looked at. It
+            needs transcripts.
     """
 
     def __init__(
@@ -57,6 +65,8 @@ class SessionRegistry:
         limits: Limits | None = None,
         transcription_model: str | None = None,
         visemes: bool = False,
+        guard: tuple[TranscriptGuard, GuardPolicy] | None = None,
+        objection: Callable[[Principal, str], LiveAvatarError | None] = lambda _principal, _kb_id: None,
         wall: Callable[[], float] = time.time,
         new_secret: Callable[[int], str] = secrets.token_hex,
     ) -> None:
@@ -67,6 +77,9 @@ class SessionRegistry:
         self._tools_at_once = tools_at_once
         self._transcription_model = transcription_model
         self._visemes = visemes
+        self._guard = guard[0] if guard is not None else None
+        self._guard_policy = guard[1] if guard is not None else None
+        self._objection = objection
         self._limits = limits or Limits()
         self._wall = wall
         self._new_secret = new_secret
@@ -81,8 +94,8 @@ class SessionRegistry:
         """Opens a session for a client and stays until the client is detached.
 
         Raises:
-            LiveAvatarError: there is no room, no such knowledge base, or the server or the session came to its end
-                meanwhile; the client was told nothing.
+            LiveAvatarError: there is no room, no such knowledge base or not for this principal, or the server or the
+                session came to its end meanwhile; the client was told nothing.
         """
         self.check_open()
         if len(self._sessions) + self._opening >= self._max_sessions:
@@ -98,11 +111,16 @@ class SessionRegistry:
         finally:
             self._opening -= 1
         self.check_open()
+        # Whatever was asked for or chosen on the way here: this is the one that would be opened.
+        if not request.principal.may_use(furnishing.kb_id):
+            raise not_allowed_kb()
+        if (objection := self._objection(request.principal, furnishing.kb_id)) is not None:
+            raise objection
         session = self._make(request, furnishing)
         self._sessions[session.session_id] = session
         attached = False
         try:
-            await self._open(session)
+            await self._open(session, request.room)
             attached = True
             await session.attach(client)
         finally:
@@ -110,22 +128,59 @@ class SessionRegistry:
                 # A session that nobody was ever attached to has nobody to come back.
                 session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
 
-    async def resume(self, client: ClientConnection, resume: Resume, kb_id: str | None) -> None:
+    async def resume(
+        self,
+        client: ClientConnection,
+        resume: Resume,
+        kb_id: str | None,
+        principal: Principal | None,
+        *,
+        origin: str | None = None,
+    ) -> None:
         """Gives a client its session back and stays until it is detached.
 
+        Args:
+            principal: who asks, as is known now; None: somebody who shows the resume token only, which suffices where
+                the session was opened with something that was minted and cannot be shown again.
+            origin: of the page that asks, if it is one.
+
         Raises:
-            LiveAvatarError: there is no such session any more, or its token is another: which of them is not told.
+            LiveAvatarError: there is no such session any more, or its token is another, or it is somebody else's: which
+                of them is not told. Or its owner may not have it any more.
         """
         self.check_open()
         session = self._sessions.get(resume.session_id)
         if session is None or not session.may_resume(resume) or kb_id not in (None, session.kb_id):
-            _log.info("resume refused", session_id=resume.session_id[:64], known=session is not None)
-            raise ClientFault(
-                "There is no such session to resume: it is over, or the token is not its own. Begin a new one.",
-                code="resume_refused",
-                reason=EndReason.OVER,
-            )
+            raise self._no_such_session(resume, known=session is not None)
+        owner = session.principal
+        if principal is None or principal.kind == "open":
+            # Nothing was shown. That will do where nothing was shown before, or what cannot be shown again.
+            if not owner.is_minted and (principal is None or owner.kind != "open"):
+                raise missing_credential("the one that the session was begun with, as token in session.init")
+        elif principal.account != owner.account:
+            raise self._no_such_session(resume, known=True)
+        if not owner.may_come_from(origin):
+            raise self._no_such_session(resume, known=True)
+        if (objection := self._objection(owner, session.kb_id)) is not None:
+            raise objection
+        if principal is not None and not principal.may_use(session.kb_id):
+            raise not_allowed_kb()
         await session.resume(client, resume)
+
+    @staticmethod
+    def _no_such_session(resume: Resume, *, known: bool) -> ClientFault:
+        _log.info("resume refused", session_id=resume.session_id[:64], known=known)
+        return ClientFault(
+            "There is no such session to resume: it is over, or the token is not its own. Begin a new one.",
+            code="resume_refused",
+            reason=EndReason.OVER,
+        )
+
+    def end_unwelcome(self) -> None:
+        """Ends the sessions of those who may not have them any more, connected or waiting for their client."""
+        for session in list(self._sessions.values()):
+            if (objection := self._objection(session.principal, session.kb_id)) is not None:
+                session.end(objection.reason, objection.message)
 
     def check_open(self) -> None:
         """Raises ``InternalFault`` after ``stop``."""
@@ -133,16 +188,22 @@ class SessionRegistry:
             reason, message = self._stopping
             raise InternalFault(message, code=reason.label, reason=reason)
 
-    async def _open(self, session: Session) -> None:
+    async def _open(self, session: Session, room: Room | None) -> None:
         try:
-            await self._nursery.start(self._live, session)
+            await self._nursery.start(self._live, session, room)
         except BaseException:  # cancelled, or the nursery is gone: then the session never lived
             self._sessions.pop(session.session_id, None)
             raise
 
-    async def _live(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - run does
+    async def _live(  # noqa: ASYNC128 - run does
+        self, session: Session, room: Room | None, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        def end(fault: LiveAvatarError) -> None:
+            session.end(fault.reason, fault.message, retry_after_s=fault.retry_after_s)
+
         try:
-            await session.run(task_status=task_status)
+            async with nullcontext() if room is None else room(end):
+                await session.run(task_status=task_status)
         finally:
             self._sessions.pop(session.session_id, None)
 
@@ -157,6 +218,7 @@ class SessionRegistry:
             server_tools=furnishing.tools.definitions,
             settable=request.settable,
             show_tools=request.show_tools,
+            guarded=self._guard is not None,
         )
         conversation = Conversation(
             configuration,
@@ -164,6 +226,7 @@ class SessionRegistry:
             voicerag_events=request.voicerag_events,
             new_id=lambda: f"{prefix}{next(numbers):x}",
             limits=limits,
+            guard=self._guard_policy,
         )
         return Session(
             session_id,
@@ -171,11 +234,17 @@ class SessionRegistry:
             self._link(),
             furnishing.tools,
             kb_id=furnishing.kb_id,
+            principal=request.principal,
             tools_at_once=self._tools_at_once,
             hello=self._hello(session_id, furnishing, limits) if request.avatar_events else None,
             tokens=ResumeTokens(lambda: self._new_secret(_TOKEN_BYTES)) if resumable else None,
             wall=self._wall,
-            log_fields={"kb_id": furnishing.kb_id, "endpoint": request.endpoint},
+            guard=self._guard,
+            log_fields={
+                "kb_id": furnishing.kb_id,
+                "endpoint": request.endpoint,
+                "principal": request.principal.id,
+            },
         )
 
     def _limits_of(self, request: SessionRequest) -> Limits:
@@ -204,6 +273,14 @@ class SessionRegistry:
             session["audio"] = audio
         if self._visemes and request.avatar_events:
             session["include"] = [INCLUDE_VISEMES]
+        principal = request.principal
+        session = merged(session, dict(principal.preset))
+        if self._guard is not None:
+            # Whoever minted a credential with settings of its own did not switch the guard off with them.
+            transcription = {"model": self._transcription_model}
+            session = merged(session, {"audio": {"input": {"transcription": transcription}}})
+        if principal.instructions is not None:
+            session["instructions"] = principal.instructions
         return session
 
     def drain(self, reason: EndReason, message: str, within_s: float) -> None:

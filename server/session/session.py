@@ -16,6 +16,7 @@ from protocol.avatar.events import AvatarSession, Resume
 from protocol.conversation.actions import (
     Action,
     Charge,
+    Check,
     Close,
     Connect,
     Disconnect,
@@ -25,6 +26,7 @@ from protocol.conversation.actions import (
     Record,
     RunTool,
     SetDeadline,
+    Stopped,
     ToClient,
     ToolResult,
     ToUpstream,
@@ -35,7 +37,8 @@ from protocol.errors import InternalFault, UpstreamFault
 from protocol.realtime.codec import encode
 from protocol.realtime.server_events import Error, ErrorDetail
 from protocol.realtime.usage import Usage
-from server.session.base import ClientConnection, ClientGone, Link
+from server.security.principal import Principal
+from server.session.base import ClientConnection, ClientGone, Link, TranscriptGuard
 from server.session.resumption import ResumeTokens
 from server.tools.base import ToolBox
 from server.upstream.base import UpstreamConnection
@@ -52,12 +55,14 @@ class Session:
     """One conversation between a client and the Realtime service.
 
     Args:
+        principal: whose session it is.
         link: the way to the service.
         tools: the tools, bound to the session's own knowledge base.
         tools_at_once: how many calls may run side by side.
         hello: what an avatar client is greeted with; None for clients that would not understand it.
         tokens: by which a client that was cut off comes back; None for one that cannot.
         wall: the time of day in Unix seconds.
+        guard: looks at what the person said; None where the conversation is not guarded.
     """
 
     def __init__(
@@ -68,14 +73,17 @@ class Session:
         tools: ToolBox,
         *,
         kb_id: str,
+        principal: Principal,
         tools_at_once: int,
         hello: AvatarSession | None,
         tokens: ResumeTokens | None,
         wall: Callable[[], float],
+        guard: TranscriptGuard | None = None,
         log_fields: dict[str, str],
     ) -> None:
         self.session_id = session_id
         self.kb_id = kb_id
+        self.principal = principal
         self.ending: EndReason | None = None
         self._message = ""
         self._began = False
@@ -87,6 +95,7 @@ class Session:
         self._hello = hello
         self._tokens = tokens
         self._wall = wall
+        self._guard = guard
         self._client: ClientConnection | None = None
         self._client_scope = trio.CancelScope()
         self._upstreams: dict[int, UpstreamConnection] = {}
@@ -99,7 +108,9 @@ class Session:
         self._clock_scope = trio.CancelScope()
         self._ended = trio.Event()
         self._usage = Usage()
-        self._counts = {"responses": 0, "tool_calls": 0, "ignored_events": 0, "connections": 0, "resumes": 0}
+        self._counts = dict.fromkeys(
+            ("responses", "tool_calls", "ignored_events", "connections", "resumes", "stopped"), 0
+        )
         self._log = _log.bind(session_id=session_id, **log_fields)
 
     # Life
@@ -230,10 +241,11 @@ class Session:
             if self.ending is None:
                 self._log.info("client detached; the session waits for it", reason=reason.label, detail=message)
 
-    def end(self, reason: EndReason, message: str) -> None:
+    def end(self, reason: EndReason, message: str, *, retry_after_s: float | None = None) -> None:
         """Ends the session: the client is told why, then all its tasks are cancelled. The first reason counts."""
         if self.ending is None:
-            self._perform(self._conversation.on_end(reason, message, trio.current_time()))
+            now = trio.current_time()
+            self._perform(self._conversation.on_end(reason, message, now, retry_after_s=retry_after_s))
 
     def drain(self, reason: EndReason, message: str, within_s: float) -> None:
         """Ends the session when what is being said is over, at latest after ``within_s`` seconds; tells the client."""
@@ -351,6 +363,12 @@ class Session:
         self._log.debug("tool answered", tool=call.name, call_id=call.call_id, elapsed_ms=round(elapsed_ms, 1))
         self._perform(self._conversation.on_result(call.call_id, result, trio.current_time()))
 
+    async def _check(self, check: Check) -> None:
+        if self._guard is None:
+            raise AssertionError("a conversation without a guard has nothing checked")
+        verdict = await self._guard.check(check.text)
+        self._perform(self._conversation.on_checked(check.check_id, verdict, trio.current_time()))
+
     async def _clock(self) -> None:
         while True:
             with trio.CancelScope(deadline=min(self._deadlines.values(), default=math.inf)) as self._clock_scope:
@@ -387,6 +405,10 @@ class Session:
                     self._client.purge(item_id)
             case RunTool():
                 self._ask_tool(action)
+            case Check():
+                if self._tasks is not None:
+                    # As many as there are unchecked items of speech and one of text: the machine has a bound for them.
+                    self._tasks.start_soon(self._guarded, self._check, action)
             case SetDeadline(name, at):
                 self._set_deadline(name, at)
             case Close(reason, message):
@@ -420,6 +442,9 @@ class Session:
                     self._usage += usage
             case Record(entry):
                 self._log.debug("record", entry=entry)
+                if isinstance(entry, Stopped):
+                    self._counts["stopped"] += 1
+                    self._log.info("stopped by the transcript guard", item_id=entry.item_id, rule=entry.rule)
             case Ignored(side, event_type, why):
                 self._counts["ignored_events"] += 1
                 self._log.debug("event ignored", side=side, event_type=event_type, why=why)

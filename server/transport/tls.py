@@ -22,13 +22,15 @@ async def start_tls(
     *,
     server_hostname: str | None = None,
     server_side: bool = False,
+    received: bytes = b"",
 ) -> "TlsWire":
-    """Do the TLS handshake over `inner` and return the wire above it.
+    """Do the TLS handshake over `inner` and return the wire above it. `received` has been read from it already.
 
     Raises `WireBroken` (certificate refused, no TLS at the other end, end of stream). Has no deadline of its own;
     failed or cancelled, it has closed `inner`.
     """
     wire = TlsWire(inner, context, server_hostname=server_hostname, server_side=server_side)
+    wire._incoming.write(received)  # noqa: SLF001 - as below
     try:
         await wire._handshake()  # noqa: SLF001 - the one way to make a TlsWire
     except BaseException:

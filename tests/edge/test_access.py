@@ -1,11 +1,19 @@
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pytest
+import trio
 
-from server.edge.access import AccessPolicy, credential_of, is_relayed
+from protocol.errors import LiveAvatarError
+from server.edge.access import AccessPolicy, credential_of, is_relayed, refusal_of
 from server.edge.headers import Headers
 from server.edge.upgrade import is_loopback
 from server.secret import Secret
+from server.security.authenticator import Authenticator
+from server.security.keys import KeyRing
+from server.security.minting import Mint, Wish
+from server.security.principal import LOCAL, PUBLIC
+from server.security.ticket_store import MemoryTicketStore
 
 
 class Request(NamedTuple):
@@ -14,6 +22,7 @@ class Request(NamedTuple):
     headers: Headers
     subprotocols: tuple[str, ...] = ()
     is_loopback: bool = True
+    query: Mapping[str, str] = {}
 
 
 def request(
@@ -21,18 +30,38 @@ def request(
     host: str | None = "localhost:8000",
     local: bool = True,
     subprotocols: tuple[str, ...] = (),
+    query: Mapping[str, str] | None = None,
 ) -> Request:
     items = [("Host", host), *fields] if host is not None else list(fields)
-    return Request(Headers(items), subprotocols, local)
+    return Request(Headers(items), subprotocols, local, query or {})
 
 
-OPEN = AccessPolicy(None)
-KEYED = AccessPolicy(Secret("sk-key"))
+def policy_for(key: str | None, *, is_public: bool = False, url_credentials: bool = False) -> AccessPolicy:
+    keys = KeyRing(Secret(key) if key is not None else None)
+    return AccessPolicy(
+        Authenticator(keys, Mint(MemoryTicketStore()), is_public=is_public), url_credentials=url_credentials
+    )
+
+
+OPEN = policy_for(None)
+KEYED = policy_for("sk-key")
+
+
+def fault_of(policy: AccessPolicy, arrival: Request, *, may_follow: bool = False) -> LiveAvatarError | None:
+    async def admit() -> None:
+        principal = await policy.admit(arrival, to_avatar=may_follow)
+        assert principal is not None or may_follow
+
+    try:
+        trio.run(admit)
+    except LiveAvatarError as fault:
+        return fault
+    return None
 
 
 def refused(policy: AccessPolicy, arrival: Request, *, may_follow: bool = False) -> tuple[int, str] | None:
-    refusal = policy.check_request(arrival, credential_may_follow=may_follow)
-    return None if refusal is None else (refusal.status, refusal.code)
+    fault = fault_of(policy, arrival, may_follow=may_follow)
+    return None if fault is None else (refusal_of(fault).status, fault.code)
 
 
 # Without a key
@@ -161,18 +190,57 @@ def test_a_key_in_the_url_is_no_credential() -> None:
     assert credential_of(Headers([("Referer", "http://x/?api-key=sk-key")]), ("realtime",)) is None
 
 
-def test_the_credential_of_the_first_frame_is_checked_alike() -> None:
-    assert KEYED.check_credential("sk-key")
-    assert not KEYED.check_credential("sk-keyy")
-    assert not KEYED.check_credential("")
-    assert not KEYED.check_credential(None)
-    assert not KEYED.check_credential("\ud800")
-    assert OPEN.check_credential(None)
-    assert (KEYED.needs_credential, OPEN.needs_credential) == (True, False)
+@pytest.mark.parametrize("name", ["api-key", "api_key", "access_token", "token", "ticket"])
+def test_a_credential_in_the_url_is_refused_even_if_it_is_right(name: str) -> None:
+    arrival = request(("Authorization", "Bearer sk-key"), query={name: "sk-key"})
+    assert refused(KEYED, arrival) == (401, "credential_in_url")
+    allowing = policy_for("sk-key", url_credentials=True)
+    assert refused(allowing, arrival) == (401, "credential_in_url"), "a key does not become short-lived by a setting"
+
+
+async def test_what_is_short_lived_may_come_in_the_url_where_a_setting_allows_it() -> None:
+    keys = KeyRing(Secret("sk-key"))
+    mint = Mint(MemoryTicketStore())
+    authenticator = Authenticator(keys, mint)
+    minter = await authenticator.check("sk-key")
+    secret = (await mint.client_secret(minter, Wish())).value
+    arrival = request(query={"token": secret})
+    with pytest.raises(LiveAvatarError, match="URL"):
+        await AccessPolicy(authenticator).admit(arrival)
+    policy = AccessPolicy(authenticator, url_credentials=True)
+    principal = await policy.admit(arrival)
+    assert principal is not None
+    assert principal.kind == "client_secret"
+    with pytest.raises(LiveAvatarError, match="URL"):
+        await policy.admit(arrival, to_socket=False)
+
+
+async def test_the_credential_of_the_first_frame_is_checked_alike() -> None:
+    assert (await KEYED.check_frame(request(), "sk-key")).name == "env"
+    for wrong in ("sk-keyy", "", "\ud800", "ek_unknown", "tk_unknown"):
+        with pytest.raises(LiveAvatarError):
+            await KEYED.check_frame(request(), wrong)
+    assert await OPEN.check_frame(request(), "anything") is LOCAL
+
+
+async def test_whoever_opened_the_server_to_all_lets_in_anybody_but_no_wrong_key() -> None:
+    policy = policy_for("sk-key", is_public=True)
+    far = request(("X-Forwarded-For", "1.2.3.4"), local=False)
+    assert await policy.admit(far) is PUBLIC
+    assert refusal_of(await anything(policy, request(("api-key", "wrong"), local=False))).status == 401
+    assert await policy_for(None, is_public=True).admit(request(("api-key", "any"), local=False)) is PUBLIC
+    assert not PUBLIC.may("mint")
+    assert PUBLIC.settable is not None
+
+
+async def anything(policy: AccessPolicy, arrival: Request) -> LiveAvatarError:
+    with pytest.raises(LiveAvatarError) as refusal:
+        await policy.admit(arrival)
+    return refusal.value
 
 
 def test_a_key_beyond_ascii_works_in_a_header() -> None:
-    policy = AccessPolicy(Secret("schlüssel-🔑"))
+    policy = policy_for("schlüssel-🔑")
     sent = "schlüssel-🔑".encode().decode("latin-1")
     assert refused(policy, request(("Authorization", f"Bearer {sent}"))) is None
 
@@ -180,13 +248,13 @@ def test_a_key_beyond_ascii_works_in_a_header() -> None:
 @pytest.mark.parametrize("key", ["", "  "])
 def test_an_empty_key_is_no_key_and_not_open_access(key: str) -> None:
     with pytest.raises(ValueError, match="empty"):
-        AccessPolicy(Secret(key))
+        KeyRing(Secret(key))
 
 
 def test_a_refusal_shows_no_credential() -> None:
-    refusal = KEYED.check_request(request(("api-key", "sk-guess")), credential_may_follow=False)
-    assert refusal is not None
-    assert "sk-" not in str(refusal.body())
+    fault = fault_of(KEYED, request(("api-key", "sk-guess")))
+    assert fault is not None
+    assert "sk-" not in str(refusal_of(fault).body())
     assert "sk-guess" not in repr(request(("api-key", "sk-guess")).headers)
 
 

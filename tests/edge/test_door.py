@@ -344,17 +344,16 @@ async def test_running_out_of_descriptors_is_survived_and_logged_once(
     open_door: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = 3
-    real = trio.SocketListener.accept
+    real = socket.socket.accept
 
-    async def accept(self: trio.SocketListener) -> trio.SocketStream:
+    def accept(self: socket.socket) -> tuple[socket.socket, Any]:
         nonlocal failures
         if failures:
             failures -= 1
-            await trio.lowlevel.checkpoint()
             raise OSError(errno.EMFILE, "Too many open files")
-        return await real(self)
+        return real(self)
 
-    monkeypatch.setattr(trio.SocketListener, "accept", accept)
+    monkeypatch.setattr(socket.socket, "accept", accept)
     with structlog.testing.capture_logs() as lines:
         async with open_door() as served:
             assert status_of(await served.says(GET)) == 200

@@ -18,10 +18,15 @@ from protocol.endings import EndReason
 from protocol.errors import ClientFault, UpstreamFault
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
+from server.edge.allowances import Allowances
 from server.edge.head import read_head
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.knowledge.base import DocumentText, Passage, Profile, UnknownPassage
 from server.secret import Secret
+from server.security.authenticator import Authenticator
+from server.security.keys import KeyRing
+from server.security.minting import Mint
+from server.security.ticket_store import MemoryTicketStore
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
 from server.tools.registry import Tool, ToolRegistry
@@ -32,6 +37,7 @@ from server.transport.memory import MemoryWire, memory_wire_pair
 from server.transport.websocket import WebSocket, WebSocketOptions
 from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
+from tests.edge.roomy import roomy_allowances
 from tests.nurseries import hold_nursery, leaves, running_below
 from tests.session.service import Json, Line, Script, ScriptedService
 
@@ -182,6 +188,7 @@ class House:
         self.service: ScriptedService = kwargs["service"]
         self.registry: SessionRegistry = kwargs["registry"]
         self.admission: Admission = kwargs["admission"]
+        self.authenticator: Authenticator = kwargs["authenticator"]
         self.shelves: dict[str, Shelf] = kwargs["shelves"]
         self.log: list[Any] = kwargs["log"]
         self.callers: list[Caller] = []
@@ -281,6 +288,10 @@ async def house(
     bounds: ClientBounds = BOUNDS,
     furnish_s: float = 0.0,
     limits: Limits | None = None,
+    keys: KeyRing | None = None,
+    is_public: bool = False,
+    url_credentials: bool = False,
+    allowances: Allowances | None = None,
     deployments: int = 1,
 ) -> AsyncIterator[House]:
     """A house for the length of the block; at its end everybody has left and nothing runs any more."""
@@ -300,6 +311,13 @@ async def house(
         async with trio.open_nursery() as world:
             sessions: trio.Nursery = await world.start(hold_nursery)
             service = ScriptedService(world, *scripts)
+
+            def wall() -> float:
+                return WALL + trio.current_time()
+
+            mint = Mint(MemoryTicketStore(now=wall), now=wall)
+            ring = keys or KeyRing(Secret(key) if key else None)
+            authenticator = Authenticator(ring, mint, is_public=is_public)
             places = [
                 deployment(service, name=f"place {number}", priority=number) for number in range(1, deployments + 1)
             ]
@@ -310,11 +328,20 @@ async def house(
                 max_sessions=max_sessions,
                 tools_at_once=tools_at_once,
                 limits=limits,
-                wall=lambda: WALL + trio.current_time(),
+                objection=authenticator.objection,
+                wall=wall,
             )
-            admission = Admission(AccessPolicy(Secret(key) if key else None), registry, bounds)
+            policy = AccessPolicy(authenticator, url_credentials=url_credentials)
+            admission = Admission(policy, registry, bounds, allowances or roomy_allowances())
             home = House(
-                world, sessions, service=service, registry=registry, admission=admission, shelves=shelves, log=log
+                world,
+                sessions,
+                service=service,
+                registry=registry,
+                admission=admission,
+                authenticator=authenticator,
+                shelves=shelves,
+                log=log,
             )
             yield home
             await home.emptied()

@@ -138,3 +138,79 @@ def test_a_second_call_replaces_the_first() -> None:
 def test_letters_beyond_ascii_are_kept_readable() -> None:
     assert "Zürich" in logged("console", town="Zürich")
     assert json.loads(logged("json", town="Zürich"))["town"] == "Zürich"
+
+
+INJECTIONS = (
+    "\n2026-01-01T00:00:00Z [error    ] forged admin=1",
+    '\r\n{"event":"forged","level":"error"}',
+    "\u2028forged\u2029forged\x85forged\x0bforged\x0cforged\x1cforged\x1dforged\x1eforged",
+    "\x1b[2K\x1b[1Goverwritten",
+    "\x1b]0;title\x07\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x9b31mred\x9b0m",
+    "\x08\x08\x08\x7f\x00",
+    "\u202eesrever\u2066isolated\u2069\u200b\ufeff",
+    "\U000e0041\U000e0042\ufe0f\ud800",
+    'x" level="error" event="forged',
+    "x level=error event=forged",
+    "%s%d{0}{event}",
+    "x" * 100_000,
+)
+
+
+class Odd:
+    """Something whose looks a stranger has a say in."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("place", ["value", "list", "key", "odd", "deep", "event"])
+@pytest.mark.parametrize("text", INJECTIONS, ids=range(len(INJECTIONS)))
+def test_no_injection_makes_a_line_or_a_sequence(log_format: Format, place: str, text: str) -> None:
+    stream = io.StringIO()
+    configure("debug", log_format, stream)
+    logger = structlog.get_logger()
+    if place == "event":
+        logger.info(text)
+    else:
+        fields: dict[str, dict[str, Any]] = {
+            "value": {"said": text},
+            "list": {"said": [text, (text,)]},
+            "key": {text: text},
+            "odd": {"said": Odd(text)},
+            "deep": {"said": {"a": [{"b": {text: Odd(text)}}]}},
+        }
+        logger.info("something happened", **fields[place])
+    (line,) = stream.getvalue().splitlines()
+    assert all(char.isprintable() for char in line)
+    assert len(line) < 25_000
+    if log_format == "json":
+        entry = json.loads(line)
+        assert entry["level"] == "info"
+        assert place == "event" or entry["event"] == "something happened"
+
+
+def test_no_field_begins_within_another_on_the_console() -> None:
+    line = logged("console", said="x level=error event=forged", by='a"b', plain="sess_1")
+    assert "said='x level=error event=forged'" in line.replace('"', "'")
+    assert "plain=sess_1" in line
+
+
+@pytest.mark.parametrize("text", INJECTIONS, ids=range(len(INJECTIONS)))
+def test_no_error_writes_a_line_of_its_own_on_the_console(text: str) -> None:
+    stream = io.StringIO()
+    configure("info", "console", stream)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    first, *rest = stream.getvalue().splitlines()
+    assert "it failed" in first
+    assert all(line.startswith("    ") or not line for line in rest)
+    assert all(char.isprintable() for line in rest for char in line)
