@@ -1,16 +1,16 @@
 """The HTTP side: the pages, their files and their API, and the health endpoints. WebSockets never reach it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from quart import Response, jsonify, request
+from quart import Response, g, jsonify, request
 from quart_trio import QuartTrio
 
+from protocol.errors import LiveAvatarError
 from server.knowledge.base import KnowledgeCatalog
+from server.security.minting import Mint
 from server.telemetry.health import Health
+from server.web.access import Denied, Gate, denied, require, visit_of
 from server.web.assets import Asset, load
 from server.web.knowledge_api import add_knowledge_routes
+from server.web.minting_api import CLIENT_SECRET_PATHS, add_minting_routes
 
 # Everything comes from this server and nothing is inline. 'self' covers ws: and wss: of the same host and port in
 # current browsers; Safari before 15.4 needs the WebSocket origins spelled out, so the Host that was asked for is added.
@@ -32,43 +32,21 @@ _NOT_KEPT = "no-store"
 _HOST_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]")
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """Why a request is not answered."""
-
-    status: int
-    body: dict[str, Any]
-
-
-Deny = Callable[[list[tuple[str, str]]], Denial | None]
-"""Looks at a request's header fields and says why it is refused, or None."""
-
-
 def make_app(
-    health: Health, catalog: KnowledgeCatalog, *, deny_page: Deny, deny_api: Deny, default_kb: str, hears_speech: bool
+    health: Health, catalog: KnowledgeCatalog, mint: Mint, *, gate: Gate, default_kb: str, hears_speech: bool
 ) -> QuartTrio:
     """The application. Probes are answered without asking anybody: they tell one word.
 
     Args:
-        deny_page: for pages and their files, which tell nothing.
-        deny_api: for the API and the details of health, which tell what is in the knowledge bases and behind it.
+        mint: makes short-lived credentials.
+        gate: says who asks.
         default_kb: the knowledge base of a session that names none.
         hears_speech: whether the Realtime service behind the server understands spoken words.
     """
     app = QuartTrio(__name__, static_folder=None)
     assets = load()
 
-    @app.before_request
-    async def check_access() -> Response | None:
-        if request.path in _PROBES:
-            return None
-        deny = deny_api if request.path == "/health" or request.path.startswith("/api/") else deny_page
-        denial = deny([(name, value) for name, value in request.headers.items()])
-        if denial is None:
-            return None
-        response = jsonify(denial.body)
-        response.status_code = denial.status
-        return response
+    _add_access(app, gate)
 
     @app.after_request
     async def secure(response: Response) -> Response:
@@ -91,9 +69,11 @@ def make_app(
         return not_found() if asset is None else _answer(asset)
 
     add_knowledge_routes(app, catalog, default_kb=default_kb, hears_speech=hears_speech)
+    add_minting_routes(app, mint)
 
     @app.get("/health")
     async def details() -> Response:
+        require("administer")
         response = jsonify(health.details())
         response.status_code = 200 if health.is_ready else 503
         return response
@@ -120,6 +100,27 @@ def make_app(
         return not_found()
 
     return app
+
+
+def _add_access(app: QuartTrio, gate: Gate) -> None:
+    """Lets nobody past whom the gate does not let in; says so where a route finds that somebody may not."""
+
+    @app.before_request
+    async def check_access() -> Response | None:
+        if request.path in _PROBES:
+            return None
+        try:
+            if request.path == "/health" or request.path.startswith("/api/") or request.path in CLIENT_SECRET_PATHS:
+                g.principal = await gate.admit(visit_of(request))
+            else:
+                gate.check_page(visit_of(request))
+        except Denied as refused:
+            return denied(refused.denial)
+        return None
+
+    @app.errorhandler(LiveAvatarError)
+    async def refuse(fault: LiveAvatarError) -> Response:
+        return denied(gate.denial(fault))
 
 
 def _answer(asset: Asset) -> Response:

@@ -8,13 +8,15 @@ from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
 from server.knowledge.base import KnowledgeCatalog, KnowledgeUnavailable, UnknownKnowledgeBase, UnknownPassage
+from server.knowledge.clean import clean_document
+from server.web.access import require
 
 # Longer than any path in a knowledge base.
 _MAX_PASSAGE_ID_CHARS = 4_096
 
 
 def add_knowledge_routes(app: QuartTrio, catalog: KnowledgeCatalog, *, default_kb: str, hears_speech: bool) -> None:
-    """Adds `/api/knowledge-bases` and what is below it. Access is checked before.
+    """Adds `/api/knowledge-bases` and what is below it, each for those who may use the knowledge base.
 
     Args:
         default_kb: the knowledge base of a session that names none.
@@ -23,6 +25,7 @@ def add_knowledge_routes(app: QuartTrio, catalog: KnowledgeCatalog, *, default_k
 
     @app.get("/api/knowledge-bases")
     async def knowledge_bases() -> Response:
+        asking = require("talk", "mint")
         try:
             profiles = await catalog.profiles()
         except KnowledgeUnavailable:
@@ -37,11 +40,14 @@ def add_knowledge_routes(app: QuartTrio, catalog: KnowledgeCatalog, *, default_k
                 "sample_questions": profile.sample_questions,
             }
             for profile in profiles
+            if asking.may_use(profile.kb_id)
         ]
-        return jsonify({"knowledge_bases": shown, "default_kb_id": default_kb, "hears_speech": hears_speech})
+        first = asking.choose(None) or default_kb
+        return jsonify({"knowledge_bases": shown, "default_kb_id": first, "hears_speech": hears_speech})
 
     @app.get("/api/knowledge-bases/<kb_id>/passages")
     async def passage(kb_id: str) -> Response:
+        require("talk", "mint").choose(kb_id)
         passage_id = request.args.get("id", "")
         if not passage_id or len(passage_id) > _MAX_PASSAGE_ID_CHARS:
             text = "Say which passage: ?id=KB/PATH%23NUMBER."
@@ -57,7 +63,7 @@ def add_knowledge_routes(app: QuartTrio, catalog: KnowledgeCatalog, *, default_k
         except KnowledgeUnavailable:
             text = "The knowledge base cannot be read right now."
             return _error(HTTPStatus.SERVICE_UNAVAILABLE, "knowledge_unavailable", text)
-        return jsonify(msgspec.to_builtins(document))
+        return jsonify(msgspec.to_builtins(clean_document(document)))
 
 
 def _error(status: HTTPStatus, code: str, message: str) -> Response:

@@ -9,6 +9,7 @@ import pytest
 import trio
 from quart_trio import QuartTrio
 
+from protocol.errors import LiveAvatarError
 from server.knowledge.base import (
     DocumentText,
     KnowledgeUnavailable,
@@ -18,8 +19,12 @@ from server.knowledge.base import (
     UnknownPassage,
 )
 from server.lifecycle import Lifecycle
+from server.security.minting import Mint
+from server.security.principal import LOCAL, Principal
+from server.security.ticket_store import MemoryTicketStore
 from server.telemetry.health import Health
-from server.web.app import Denial, make_app
+from server.web.access import Denial, Denied, Visit
+from server.web.app import make_app
 from server.web.assets import FOLDER, load
 
 FACTS: dict[str, Any] = {"version": "0.1.0", "sessions": 2, "max_sessions": 200}
@@ -76,21 +81,44 @@ class Shelf:
         return [Museum.profile]
 
 
-def app(lifecycle: Lifecycle, *, denied: bool = False, api_denied: bool = False, available: bool = True) -> QuartTrio:
-    def deny_page(headers: list[tuple[str, str]]) -> Denial | None:
-        assert headers
-        return Denial(403, {"error": {"code": "not_local"}}) if denied else None
+class Porter:
+    """Lets everybody in as `principal`, or nobody; implements `Gate`."""
 
-    def deny_api(headers: list[tuple[str, str]]) -> Denial | None:
-        if api_denied:
-            return Denial(401, {"error": {"code": "missing_api_key"}})
-        return deny_page(headers)
+    def __init__(self, principal: Principal, *, denied: bool = False, api_denied: bool = False) -> None:
+        self._principal = principal
+        self._denied = denied
+        self._api_denied = api_denied
 
+    def check_page(self, visit: Visit) -> None:
+        assert visit.fields
+        if self._denied:
+            raise Denied(Denial(403, {"error": {"code": "not_local"}}))
+
+    async def admit(self, visit: Visit) -> Principal:
+        await trio.lowlevel.checkpoint()
+        self.check_page(visit)
+        if self._api_denied:
+            raise Denied(Denial(401, {"error": {"code": "missing_api_key"}}, (("WWW-Authenticate", "Bearer"),)))
+        return self._principal
+
+    def denial(self, fault: LiveAvatarError) -> Denial:
+        return Denial(fault.reason.http_status, {"error": {"code": fault.code, "message": fault.message}})
+
+
+def app(
+    lifecycle: Lifecycle,
+    *,
+    denied: bool = False,
+    api_denied: bool = False,
+    available: bool = True,
+    principal: Principal = LOCAL,
+    mint: Mint | None = None,
+) -> QuartTrio:
     return make_app(
         Health(lifecycle, lambda: FACTS),
         Shelf(available=available),
-        deny_page=deny_page,
-        deny_api=deny_api,
+        mint or Mint(MemoryTicketStore()),
+        gate=Porter(principal, denied=denied, api_denied=api_denied),
         default_kb="museum",
         hears_speech=False,
     )

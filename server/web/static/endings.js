@@ -1,5 +1,8 @@
 /** What to tell a person when a conversation cannot begin or go on, and what to offer. It shows nothing itself. */
 
+/** The error of somebody who has shown no key yet, which is nobody's fault. */
+export const NO_KEY_YET = "missing_api_key";
+
 const START_AGAIN = "Start again";
 
 const ADVICE = {
@@ -17,11 +20,13 @@ const ADVICE = {
 };
 
 /**
- * @param {{code: number, message: string, retryInMs: number|null}} closed the detail of LiveAvatar's `closed` event
+ * @param {{code: number, message: string, error: string|null, retryInMs: number|null}} closed the detail of LiveAvatar's `closed` event
  * @returns {{text: string, action: string|null, needsKey: boolean}} a plain text, the label of a button or null, and
  *   whether a key is asked for
  */
-export function explain({ code, message, retryInMs }) {
+export function explain({ code, message, error, retryInMs }) {
+  if (error === NO_KEY_YET)
+    return { text: "This server needs a key. Ask the people who run it for one.", action: null, needsKey: true };
   if (code === 4401 || code === 3000)
     return { text: "This server needs a key, and the one it got is missing, wrong or no longer valid.", action: null, needsKey: true };
   const advice = ADVICE[code] ?? { text: "" };

@@ -100,8 +100,9 @@ export class LiveAvatarError extends Error {
  * @typedef {object} Options
  * @property {string} [url] the server's `/ws`; default: of the server that this file came from
  * @property {string|null} [kb] the knowledge base; default: the server's own default
- * @property {string|(() => string|null|Promise<string|null>)} [token] the credential, or what fetches one: it is asked
- *   before every connection
+ * @property {string|((about: {resuming: boolean}) => string|null|Promise<string|null>)} [token] the credential, or what
+ *   fetches one: it is asked before every connection. `resuming`: for one that goes on with a conversation; where that
+ *   was begun with a ticket or client secret none is needed. A ticket opens one connection, so it takes a function
  * @property {boolean|((about: {code: number, attempt: number, delayMs: number}) => number|false)} [reconnect]
  *   false: stay closed; a function: gives the milliseconds to wait, or false
  * @property {"tab"|null} [persist] "tab": the conversation also survives a reload of the page, within the server's
@@ -424,12 +425,12 @@ export class LiveAvatar extends EventTarget {
     socket.onClose = (code, reason) => this.#socket === socket && this.#onClose(code, reason);
     try {
       const { token, kb } = this.#options;
-      const credential = typeof token === "function" ? await token() : token;
+      const claim = this.#resumption.claim;
+      const credential = typeof token === "function" ? await token({ resuming: claim !== null }) : token;
       if (this.#socket !== socket) return;
       const init = { type: "session.init" };
       if (kb) init.kb_id = kb;
       if (credential) init.token = credential;
-      const claim = this.#resumption.claim;
       if (claim) init.resume = claim;
       this.#claimed = claim?.session_id ?? null;
       socket.open(init);

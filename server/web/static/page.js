@@ -2,7 +2,7 @@
 
 import { ConversationLog } from "./conversation.js";
 import { canDictate, Dictation } from "./dictation.js";
-import { explain, explainStatus } from "./endings.js";
+import { explain, explainStatus, NO_KEY_YET } from "./endings.js";
 import { LiveAvatar } from "./liveavatar.js";
 import { face } from "./portrait.js";
 
@@ -30,8 +30,28 @@ const CAPTION_CHARS = 150;
 const SENTENCE_END = /[.!?…]["'”’»)\]]*\s+|[。！？]/g;
 
 let key = null;
+let showsKeyItself = false; // it may not make tickets
+let listDenied = false;
+
+/** What opens the next connection: a ticket that is good for one, from this page, and for a minute. */
+async function credential({ resuming }) {
+  if (!key || showsKeyItself) return key;
+  if (resuming) return null; // what is kept of the conversation stands for its ticket
+  const response = await fetch("/api/tickets", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ origin: location.origin }),
+  });
+  if (response.ok) return (await response.json()).ticket;
+  // A wrong key is refused by the connection as well, which says so.
+  if (response.status === 401) return key;
+  showsKeyItself = response.status === 403;
+  if (showsKeyItself) return key;
+  throw new Error(explainStatus(response.status));
+}
+
 /** The conversation; it and the face are for the page's tests and for the curious. */
-export const avatar = new LiveAvatar({ kb: new URLSearchParams(location.search).get("kb"), token: () => key, persist: "tab" });
+export const avatar = new LiveAvatar({ kb: new URLSearchParams(location.search).get("kb"), token: credential, persist: "tab" });
 face.follow(() => avatar.mouth());
 
 const log = new ConversationLog(at("log"), (passageId) => {
@@ -61,9 +81,12 @@ async function loadKnowledge() {
     return; // the connection tells the same, with what to do
   }
   if (!response.ok) {
-    if (response.status !== 401) showNotice({ text: explainStatus(response.status) });
+    listDenied = response.status === 401;
+    if (listDenied) askForKeyAgain();
+    else showNotice({ text: explainStatus(response.status) });
     return;
   }
+  listDenied = false;
   knowledge = await response.json();
   const chooser = at("knowledge-base");
   const options = knowledge.knowledge_bases.map(({ kb_id, title }) => new Option(title, kb_id));
@@ -75,6 +98,13 @@ async function loadKnowledge() {
   }
   chooseShown();
   showHearing();
+}
+
+// A conversation that survived a reload needs no key; the key itself did not survive.
+function askForKeyAgain() {
+  if (!listDenied || key || !avatar.connected) return;
+  const text = "This server needs a key again to show sources and other subjects. The conversation goes on without it.";
+  showNotice({ text, needsKey: true });
 }
 
 function chooseShown() {
@@ -127,6 +157,7 @@ avatar.on("session", ({ profile, again, kb }) => {
 avatar.on("anew", ({ message }) => (beganAnew = message));
 avatar.on("resumed", ({ messages }) => {
   hideNotice();
+  askForKeyAgain();
   lostAt = 0;
   if (messages) log.rebuild(messages);
 });
@@ -311,7 +342,8 @@ avatar.on("closed", (closed) => {
   lastError = null;
   const { text, action, needsKey } = explain(closed);
   retryAt = closed.retryInMs === null ? 0 : performance.now() + closed.retryInMs;
-  const show = () => showNotice({ text, action, needsKey, bad: !closed.resumes });
+  const bad = !closed.resumes && closed.error !== NO_KEY_YET;
+  const show = () => showNotice({ text, action, needsKey, bad });
   const isNew = !lostAt;
   lostAt ||= performance.now();
   if (!closed.resumes || performance.now() - lostAt > HARDLY_MISSED_MS) return show();
@@ -343,6 +375,7 @@ at("notice-action").addEventListener("click", () => avatar.retryNow());
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   key = at("key").value.trim() || null;
+  showsKeyItself = false;
   at("key").value = "";
   hideNotice();
   loadKnowledge();
