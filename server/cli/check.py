@@ -89,11 +89,14 @@ def _check(tell: Tell, *, offline: bool) -> int:
         tell("ok", f"settings: from {source}")
         tell("ok", _upstream(settings))
         tell("ok", _access(settings))
+        for warning in _unsafe(settings):
+            tell("WARNING", warning)
+        problems += _transcript_guard(settings, tell)
         if settings.search_endpoint is not None:
             tell("ok", f"knowledge: Azure AI Search at {settings.search_endpoint}, by {settings.search_mode}")
         if not offline:
             problems += _elsewhere(settings, tell)
-    problems += _data_folder(data_dir, tell)
+    problems += _data_folder(data_dir, tell) + _key_file(data_dir, tell)
     if settings is None or settings.search_endpoint is None:
         problems += _knowledge(data_dir, settings.default_kb if settings else None, tell)
     _voice(tell)
@@ -122,8 +125,50 @@ def _elsewhere(settings: "Settings", tell: Tell) -> int:
 
 
 def _access(settings: "Settings") -> str:
-    who = "whoever has the API key" if settings.api_key else "this machine only, without a key"
-    return f"access: listens on {settings.host}, port {settings.port}; serves {who}"
+    from server.security.key_file import KeyFile, KeyFileError
+
+    try:
+        live = sum(entry.is_live for entry in KeyFile(settings.data_dir).read())
+    except KeyFileError:
+        live = 0  # said where the folder is looked at
+    who = ["whoever has the API key"] if settings.api_key else []
+    who += [f"whoever has one of {counted(live, 'key')}"] if live else []
+    who += [f"whoever has a token of {settings.jwt_issuer}"] if settings.jwt_issuer else []
+    if settings.open_access:
+        who = ["anybody"]
+    served = " and ".join(who) or "this machine only, without a key"
+    return f"access: listens on {settings.host}, port {settings.port}; serves {served}"
+
+
+def _unsafe(settings: "Settings") -> list[str]:
+    from server.app.unsafe import unsafe
+
+    return unsafe(settings)
+
+
+def _transcript_guard(settings: "Settings", tell: Tell) -> int:
+    from protocol.errors import OperatorFault
+    from server.app.transcripts import open_transcript_guard
+
+    try:
+        guard = open_transcript_guard(settings)
+    except OperatorFault as fault:
+        tell("PROBLEM", fault.message)
+        return 1
+    if guard is not None:
+        tell("ok", "transcript guard: what people say is looked at before it is answered")
+    return 0
+
+
+def _key_file(folder: "Path", tell: Tell) -> int:
+    from server.security.key_file import KeyFile, KeyFileError
+
+    try:
+        KeyFile(folder).read()
+    except KeyFileError as error:
+        tell("PROBLEM", f"keys: {error}; `liveavatar keys create NAME` makes a new one when it is out of the way")
+        return 1
+    return 0
 
 
 def _data_folder(folder: "Path", tell: Tell) -> int:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from server.cli import check, ingest, search, serve, simulate, talk
+from server.cli import check, ingest, keys, search, serve, simulate, talk, token
 from server.cli.command import FAILED, INTERRUPTED, OK, Command, CommandFailed, CommandParser
 from server.cli.terminal import complain, prepare_streams
 
@@ -14,6 +14,7 @@ DISTRIBUTION = "rag-liveavatar"
 GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ("serve and talk", (serve, talk)),
     ("knowledge bases", (ingest, search)),
+    ("who may come in", (keys, token)),
     ("set up and test", (check, simulate)),
 )
 

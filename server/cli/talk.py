@@ -1,13 +1,11 @@
 """``liveavatar talk``: asks an avatar from the terminal, once or in a chat."""
 
 import argparse
-import ipaddress
-import os
 import sys
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
-from server.cli.command import DEFAULT_PORT, ENV_FILE, FAILED, OK, CommandFailed, CommandParser, run_async, seconds
+from server.cli.command import FAILED, OK, CommandFailed, CommandParser, run_async, seconds
+from server.cli.server_address import default_url, is_local, key_for, own_values, websocket_url
 from server.cli.terminal import complain
 
 if TYPE_CHECKING:
@@ -17,10 +15,7 @@ if TYPE_CHECKING:
 NAME = "talk"
 SUMMARY = "Ask an avatar something, or chat with it."
 
-_DEFAULT_HOST, _PATH = "127.0.0.1", "/ws"
-_EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not listened on
 _DEFAULT_TIMEOUT_S = 30.0
-_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 _DESCRIPTION = """\
 Ask an avatar a question and print its answer as it comes, the sources that the
@@ -47,7 +42,7 @@ def add(commands: "Commands") -> None:
     parser.add_argument("question", metavar="QUESTION", nargs="?", help="what to ask; without it: a chat")
     parser.add_argument("--kb", metavar="KB", help="the knowledge base (default: the server's own default)")
     parser.add_argument(
-        "--url", type=_websocket_url, help="the server (default: ws://127.0.0.1:8000/ws, or the port that PORT says)"
+        "--url", type=websocket_url, help="the server (default: ws://127.0.0.1:8000/ws, or the port that PORT says)"
     )
     parser.add_argument("--wav", metavar="FILE", help="write the spoken answer to a WAV file")
     parser.add_argument("--json", action="store_true", help="print every event of the server as a line of JSON instead")
@@ -69,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
     """Talk; fails if a question was not answered."""
     if args.question is not None and not args.question.strip():
         raise CommandFailed("The question is empty.")
-    values = _own_values()
-    url = args.url or _default_url(values)
-    key = _key(args.key, args.url, values)
-    if key is not None and url.startswith("ws://") and not _is_local(url):
+    values = own_values()
+    url = args.url or default_url(values)
+    key = key_for(args.key, args.url, values)
+    if key is not None and url.startswith("ws://") and not is_local(url):
         complain("The key travels in the clear: use wss:// where others could listen.")
     return run_async(lambda: _talk(args, url, key))
 
@@ -100,53 +95,3 @@ async def _talk(args: argparse.Namespace, url: str, key: "Secret | None") -> int
             chat = Chat(connection, output, sound, timeout_s=args.timeout)
             await chat.run(lines, interrupting=at_terminal)
     return OK if not chat.unanswered else FAILED
-
-
-def _websocket_url(text: str) -> str:
-    """The URL of an avatar endpoint, from whatever people call a server by."""
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"is no URL: {error}") from None
-    scheme = _SCHEMES.get(parts.scheme)
-    if scheme is None or not parts.hostname:
-        raise argparse.ArgumentTypeError("must look like ws://127.0.0.1:8000/ws or wss://avatar.example.org/ws")
-    path = parts.path if parts.path not in ("", "/") else _PATH
-    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
-
-
-def _own_values() -> dict[str, str]:
-    """The ``.env`` file's values. Not all settings are loaded: whoever only talks needs none of the server's."""
-    from pathlib import Path
-
-    from server.settings import read_env_file
-
-    return read_env_file(Path(ENV_FILE), [])
-
-
-def _default_url(values: dict[str, str]) -> str:
-    host = os.environ.get("LIVEAVATAR_HOST") or values.get("LIVEAVATAR_HOST", "")
-    port = os.environ.get("PORT") or values.get("PORT") or str(DEFAULT_PORT)
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise CommandFailed(f"PORT is {port!r}, which is no port to connect to: say where the server is with --url.")
-    host = _DEFAULT_HOST if host in _EVERY_ADDRESS else host
-    return f"ws://{f'[{host}]' if ':' in host else host}:{port}{_PATH}"
-
-
-def _key(given: str | None, url: str | None, values: dict[str, str]) -> "Secret | None":
-    """The key to present. That of a ``.env`` file belongs to the server beside it, and is told to no other."""
-    from server.secret import Secret
-
-    key = given or os.environ.get("LIVEAVATAR_API_KEY")
-    if not key and (url is None or _is_local(url)):
-        key = values.get("LIVEAVATAR_API_KEY")
-    return Secret(key) if key else None
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

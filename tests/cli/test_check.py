@@ -56,7 +56,18 @@ def test_every_problem_is_named_and_counted(place: Path, monkeypatch: pytest.Mon
             "upstream: Azure OpenAI at https://x.openai.azure.com, deployment rt",
         ),
         ({"OPENAI_API_KEY": SECRET}, "upstream: OpenAI at https://api.openai.com/v1"),
-        ({"LIVEAVATAR_API_KEY": SECRET, "LIVEAVATAR_HOST": "0.0.0.0"}, "serves whoever has the API key"),
+        ({"LIVEAVATAR_API_KEY": SECRET}, "serves whoever has the API key"),
+        ({"LIVEAVATAR_OPEN": "yes"}, "WARNING  LIVEAVATAR_OPEN is on"),
+        ({"LIVEAVATAR_OPEN": "yes"}, "serves anybody"),
+        ({"LIVEAVATAR_URL_CREDENTIALS": "yes"}, "WARNING  LIVEAVATAR_URL_CREDENTIALS is on"),
+        (
+            {"LIVEAVATAR_API_KEY": SECRET, "LIVEAVATAR_HOST": "0.0.0.0", "LIVEAVATAR_ALLOW_PLAIN": "yes"},
+            "WARNING  LIVEAVATAR_ALLOW_PLAIN is on",
+        ),
+        (
+            {"LIVEAVATAR_JWT_ISSUER": "https://issuer.example", "LIVEAVATAR_JWT_AUDIENCE": "liveavatar"},
+            "WARNING  LIVEAVATAR_JWT_KB_CLAIM is not set",
+        ),
     ],
 )
 def test_what_would_be_used_is_told_without_secrets(
@@ -68,6 +79,18 @@ def test_what_would_be_used_is_told_without_secrets(
     shown = capsys.readouterr()
     assert said in shown.out
     assert SECRET not in shown.out + shown.err
+
+
+def test_keys_are_counted_and_a_file_that_is_none_is_a_problem(place: Path, capsys: Capture) -> None:
+    assert main(["keys", "create", "kiosk"]) == 0
+    key = capsys.readouterr().out.strip()
+    assert main(["check", "--offline"]) == 0
+    shown = capsys.readouterr().out
+    assert "serves whoever has one of 1 key" in shown
+    assert key not in shown
+    (place / "data" / "keys.json").write_text("mine")
+    assert main(["check", "--offline"]) == 1
+    assert "no file of keys" in capsys.readouterr().out
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_problem(

@@ -57,17 +57,17 @@ async def test_without_knowledge_base_and_key_the_server_decides(capsys: Capture
 async def test_the_key_comes_from_the_environment_and_that_of_env_file_goes_to_this_machine_only(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from server.cli.talk import _key
+    from server.cli.server_address import key_for
 
     (place / ".env").write_text(f"LIVEAVATAR_API_KEY={KEY}\n")
     values = {"LIVEAVATAR_API_KEY": KEY}
-    assert _key(None, "wss://elsewhere.example/ws", values) is None
+    assert key_for(None, "wss://elsewhere.example/ws", values) is None
     for url in (None, "ws://localhost:1/ws", "ws://[::1]:1/ws"):
-        found = _key(None, url, values)
+        found = key_for(None, url, values)
         assert found is not None
         assert found.reveal() == KEY
     monkeypatch.setenv("LIVEAVATAR_API_KEY", "from-the-environment")
-    found = _key(None, "wss://elsewhere.example/ws", values)
+    found = key_for(None, "wss://elsewhere.example/ws", values)
     assert found is not None
     assert found.reveal() == "from-the-environment"
 
@@ -145,9 +145,9 @@ async def test_json_audio_prints_the_sound_in_full(capsys: Capture) -> None:
     ],
 )
 def test_a_server_may_be_named_by_its_page(given: str, used: str) -> None:
-    from server.cli.talk import _websocket_url
+    from server.cli.server_address import websocket_url
 
-    assert _websocket_url(given) == used
+    assert websocket_url(given) == used
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "host:8000", "ws://", "ws://host:port/", "ws://[::1/"])
@@ -169,13 +169,13 @@ def test_what_is_no_url_is_wrong_usage(url: str, capsys: Capture) -> None:
 def test_the_default_server_is_the_one_that_the_settings_would_start(
     environment: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from server.cli.talk import _default_url
+    from server.cli.server_address import default_url
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert _default_url({}) == url
+    assert default_url({}) == url
     if not environment:
-        assert _default_url({"PORT": "7"}) == "ws://127.0.0.1:7/ws"
+        assert default_url({"PORT": "7"}) == "ws://127.0.0.1:7/ws"
 
 
 async def test_a_key_that_would_travel_in_the_clear_is_warned_of(
