@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from bench import machine, startup, steady_audio, text_turns
+from bench import abuse, machine, startup, steady_audio, text_turns
 from bench.report import NotRun, Report, Result
 from bench.scenario import Options, ScenarioFailed, Stage
 
@@ -16,6 +16,7 @@ SCENARIOS: dict[str, Callable[[Options, Stage], Awaitable[Result]]] = {
     startup.NAME: startup.run,
     steady_audio.NAME: steady_audio.run,
     text_turns.NAME: text_turns.run,
+    abuse.NAME: abuse.run,
 }
 
 # Nothing runs longer than what was asked for, threefold, and this: opening, draining, a slow machine.
@@ -23,12 +24,13 @@ _SLACK_S = 120.0
 
 _DESCRIPTION = """\
 Measures the server of this checkout on this machine, over loopback. Without a
-scenario all run, with short defaults: about half a minute.
+scenario all run, with short defaults: about a minute.
 
 scenarios:
   startup        from the start of the process until it says that it is ready
   steady-audio   100 ms audio frames both ways, through the server and directly
   text-turns     typed questions to the museum, searched for and answered aloud
+  abuse          honest visitors who connect among thousands of strangers
 """
 
 
@@ -47,9 +49,11 @@ def _parser() -> argparse.ArgumentParser:
         ("questions", int, "text-turns: questions of each visitor"),
         ("pause", float, "text-turns: mean seconds between an answer and the next question"),
         ("starts", int, "startup: warm starts"),
+        ("strangers", int, "abuse: strangers at once"),
+        ("siege", float, "abuse: seconds that they stay"),
         ("seed", int, "of all that is left to chance"),
     ):
-        attribute = "pause_s" if name == "pause" else name
+        attribute = f"{name}_s" if name in {"pause", "siege"} else name
         default = getattr(defaults, attribute)
         parser.add_argument(
             f"--{name}",
@@ -119,7 +123,13 @@ def measure(scenarios: Sequence[str], options: Options, progress: Callable[[str]
 
 
 async def _bounded(name: str, options: Options, stage: Stage) -> Result:
-    expected_s = 2 * options.rounds * options.seconds + options.questions * (options.pause_s + 1) + 3 * options.starts
+    expected_s = (
+        options.siege_s
+        + options.quiet_s
+        + 2 * options.rounds * options.seconds
+        + options.questions * (options.pause_s + 1)
+        + 3 * options.starts
+    )
     limit_s = 3 * expected_s + _SLACK_S
     with trio.move_on_after(limit_s):
         return await SCENARIOS[name](options, stage)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from bench.abuse import Abuse
 from bench.machine import Machine
 from bench.scenario import Options
 from bench.startup import Startup
@@ -13,7 +14,7 @@ from bench.text_turns import TextTurns
 # Raised when a field changes its name or its meaning: results are compared across commits.
 FORMAT = 1
 
-Result = Startup | SteadyAudio | TextTurns
+Result = Startup | SteadyAudio | TextTurns | Abuse
 
 
 class NotRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,6 +42,9 @@ class Options:
         questions: text turns: how many each of them asks.
         pause_s: text turns: mean time between an answer's end and the visitor's next question.
         starts: startup: how many warm starts.
+        strangers: abuse: how many hold on to the server at once.
+        siege_s: abuse: for so long; longer than the server waits for any of them.
+        quiet_s: abuse: for so long honest visitors are alone before.
         seed: of everything that is left to chance: phases, pauses.
     """
 
@@ -52,6 +55,9 @@ class Options:
     questions: int = 8
     pause_s: float = 0.4
     starts: int = 3
+    strangers: int = 2500
+    siege_s: float = 15.0
+    quiet_s: float = 6.0
     seed: int = 1
 
 

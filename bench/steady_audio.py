@@ -15,7 +15,7 @@ from bench.avatar import TalkingAvatar
 from bench.figures import Repeated, Spread, difference, ratio
 from bench.frames import Gone
 from bench.scenario import BUSY_PERCENT, Options, ScenarioFailed, Stage, failing_plainly
-from bench.serving import ServerProcess, Usage, serving
+from bench.serving import ROOMY, ServerProcess, Usage, serving
 from bench.stamps import FRAME_S
 from bench.table import SPREAD_HEADS, Table, number, repeated, spread_cells
 from bench.upstream import PacedUpstream, UpstreamSession
@@ -197,6 +197,7 @@ async def run(options: Options, stage: Stage) -> SteadyAudio:
 
 def _settings(upstream_port: int, options: Options) -> dict[str, str]:
     return {
+        **ROOMY,
         "LIVEAVATAR_UPSTREAM": "openai",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
         "OPENAI_API_KEY": "bench-no-secret",

@@ -10,7 +10,7 @@ import trio
 from bench.figures import Spread, ratio
 from bench.questions import QUESTIONS
 from bench.scenario import BUSY_PERCENT, Options, Stage, failing_plainly
-from bench.serving import Usage, serving
+from bench.serving import ROOMY, Usage, serving
 from bench.table import SPREAD_HEADS, Table, number, spread_cells
 from bench.visitor import Answer, Visitor, visiting
 
@@ -75,7 +75,7 @@ async def run(options: Options, stage: Stage) -> TextTurns:
     """
     stage.progress(f"{NAME}: starting the server")
     answers: list[Answer] = []
-    async with serving({}, folder=stage.folder, cores=stage.placement.server) as server:
+    async with serving(ROOMY, folder=stage.folder, cores=stage.placement.server) as server:
         async with visiting(server.host, server.port) as first:
             # The first answer loads what is loaded once; it counts nowhere.
             await first.ask(QUESTIONS[0])
