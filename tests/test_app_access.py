@@ -1,0 +1,227 @@
+"""Who may come in, at a running server: keys made and revoked meanwhile, tickets, an issuer's tokens, and its log."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from server.cli.entry import main
+from server.secret import Secret
+from server.security.key_file import KeyFile
+from tests.azure.stand_ins.http import Request, json_answer, serve_http
+from tests.running import PATIENCE_S, Process, Running, serving, serving_process, to_end
+from tests.security.tokens import AUDIENCE, claims, rsa_jwk, rsa_key, token
+
+KEY = "canary-of-the-settings-1234"
+REVOKED_S = 5.0
+
+
+@pytest.fixture
+def data_dir(prepared_data: Path, tmp_path: Path) -> Path:
+    """A data folder of this test's own, with the knowledge bases of all."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "knowledge").symlink_to(prepared_data / "knowledge")
+    return folder
+
+
+async def post(server: Running, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    content = msgspec.json.encode(body) if body is not None else b""
+    fields = {"Host": f"localhost:{server.port}", "Content-Length": str(len(content)), **headers}
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    async with await server.raw(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content) as stream:
+        answer = await to_end(stream)
+    top, _, said = answer.partition(b"\r\n\r\n")
+    return int(top.split(b" ")[1]), msgspec.json.decode(said)
+
+
+async def ticket(server: Running, key: str, **wish: Any) -> str:
+    status, answer = await post(server, "/api/tickets", wish, Authorization=f"Bearer {key}")
+    assert status == 200, answer
+    return str(answer["ticket"])
+
+
+@pytest.mark.slow
+async def test_keys_are_made_and_revoked_while_the_server_runs(data_dir: Path) -> None:
+    file = KeyFile(data_dir)
+    async with serving(data_dir) as server:
+        async with server.opened():
+            pass  # this machine only, and no key
+        key = await trio.to_thread.run_sync(lambda: file.create("site", scopes=("talk", "mint")))
+        began = time.monotonic()
+        while (await server.get("/api/knowledge-bases"))[0] != 401:  # noqa: ASYNC110 - there is no event for it
+            await trio.sleep(0.05)
+        noticed_s = time.monotonic() - began
+        assert noticed_s < 2, "and from the first key on one is needed"
+        spent = await ticket(server, key)
+        init = {"type": "session.init", "token": spent}
+        async with server.opened(init=init) as guest, server.opened(init={"token": key}) as owner:
+            await trio.to_thread.run_sync(file.revoke, "site")
+            began = time.monotonic()
+            for client in (guest, owner):
+                assert (await client.until("error", PATIENCE_S))["error"]["code"] == "revoked"
+                assert (await client.closed())[0] == 4401
+            took_s = time.monotonic() - began
+            assert took_s < REVOKED_S
+            print(f"a new key is known after {noticed_s:.1f} s; sessions of a revoked one end after {took_s:.1f} s")
+        status, error = await server.refused("/v1/realtime", Authorization=f"Bearer {key}")
+        assert (status, error["code"]) == (401, "invalid_api_key")
+        assert (await server.refused("/v1/realtime"))[0] == 401, "the last key is gone, and the door is not open"
+
+
+async def test_a_page_of_a_server_with_keys_asks_it_for_a_ticket(prepared_data: Path) -> None:
+    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+        assert (await post(server, "/api/tickets"))[0] == 401
+        assert (await post(server, "/api/tickets", Authorization="Bearer wrong"))[0] == 401
+        origin = f"http://127.0.0.1:{server.port}"
+        once = await ticket(server, KEY, origin=origin, kb_ids=["museum"])
+        init = {"type": "session.init", "token": once}
+        async with server.opened(init=init, headers={"Origin": origin}):
+            pass
+        async with server.client(init=init, headers={"Origin": origin}) as again:
+            assert (await again.until("error", PATIENCE_S))["error"]["code"] == "invalid_ticket"
+            assert (await again.closed())[0] == 4401
+
+
+async def test_a_client_secret_opens_the_realtime_path(prepared_data: Path) -> None:
+    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+        body = {"session": {"type": "realtime", "instructions": "Be brief."}}
+        status, answer = await post(server, "/v1/realtime/client_secrets", body, Authorization=f"Bearer {KEY}")
+        assert status == 200
+        protocols = ["realtime", f"openai-insecure-api-key.{answer['value']}"]
+        async with server.opened("/v1/realtime", subprotocols=protocols) as client:
+            assert client.websocket.subprotocol == "realtime"
+        status, answer = await post(server, "/api/tickets", {}, Authorization=f"Bearer {answer['value']}")
+        assert (status, answer["error"]["code"]) == (403, "insufficient_scope")
+
+
+async def test_tokens_of_an_issuer_open_what_they_name(prepared_data: Path) -> None:
+    def answer(request: Request) -> Any:
+        if request.path == "/tenant/.well-known/openid-configuration":
+            return json_answer(200, {"issuer": issuer.url + "/tenant", "jwks_uri": issuer.url + "/keys"})
+        return json_answer(200, {"keys": [rsa_jwk(rsa_key("one"), "one")]})
+
+    async with serve_http(answer) as issuer:
+        settings = {"jwt_issuer": f"{issuer.url}/tenant", "jwt_audience": AUDIENCE, "jwt_kb_claim": "kbs"}
+        now = int(time.time())
+
+        def made(**changes: Any) -> str:
+            times = {"iat": now, "nbf": now, "exp": now + 600, "iss": f"{issuer.url}/tenant"}
+            return token(claims(**{**times, "kbs": ["museum"], **changes}))
+
+        async with serving(prepared_data, **settings) as server:
+            async with server.opened(init={"token": made()}) as client:
+                assert client.of("avatar.session")[0]["kb_id"] == "museum"
+            async with server.opened("/v1/realtime", headers={"Authorization": f"Bearer {made()}"}):
+                pass
+            for wrong, status in (
+                (made(exp=now - 100), 401),
+                (made(iss="https://elsewhere.example"), 401),
+                (made(scp="user_impersonation"), 403),
+                (made(kbs=["zoo"]) + "x", 401),
+            ):
+                assert (await server.refused("/v1/realtime", Authorization=f"Bearer {wrong}"))[0] == status
+            headers = {"Authorization": f"Bearer {made(kbs=['zoo'])}"}
+            assert (await server.refused("/v1/realtime?kb_id=museum", **headers))[0] == 403
+            assert (await post(server, "/api/tickets", **headers))[0] == 403
+            minted = await ticket(server, made(scp="LiveAvatar.Mint"))
+            async with server.opened(init={"token": minted}) as client:
+                assert client.of("avatar.session")[0]["kb_id"] == "museum"
+        assert len(issuer.requests) <= 3
+
+
+@pytest.mark.slow
+async def test_no_credential_stands_in_the_log_at_any_level(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = KeyFile(data_dir).create("site", scopes=("talk", "mint", "administer"))
+    forged = token(claims(sub="canary-subject"))
+    environ = {"LIVEAVATAR_API_KEY": KEY, "LIVEAVATAR_LOG_LEVEL": "debug"}
+    async with serving_process(data_dir, **environ) as server:
+        spent = await ticket(server, made)
+        status, answer = await post(server, "/v1/realtime/client_secrets", {}, api_key=KEY)
+        assert status == 200
+        secrets = [KEY, made, spent, answer["value"], forged]
+        for credential in (made, spent, answer["value"], KEY):
+            async with server.opened(init={"type": "session.init", "token": credential}) as client:
+                secrets.append(client.of("avatar.session")[0]["resume_token"])
+        for credential in [*secrets, "la_canary-guess"]:
+            for path in ("/ws", "/v1/realtime"):
+                await server.refused(f"{path}?token={credential}")
+            await server.get("/health", Authorization=f"Bearer {credential}")
+            await server.get(f"/api/knowledge-bases?access_token={credential}")
+            await post(server, "/api/tickets", {"origin": credential, "kb_ids": [credential]}, api_key=credential)
+            async with server.client(init={"type": "session.init", "token": f"{credential}x"}) as client:
+                await client.closed()
+            await broken(server, credential)
+        server.terminate()
+        assert await server.exited(PATIENCE_S) == 0
+        everything = json.dumps(server.log)
+        for credential in [*secrets, "la_canary-guess", "canary-subject"]:
+            assert credential not in everything
+            assert credential[4:] not in everything
+    assert main(["keys", "revoke", "site", "--data-dir", str(data_dir)]) == 0
+    assert made not in capsys.readouterr().out
+
+
+async def broken(server: Process, credential: str) -> None:
+    """A request that no parser likes, with a credential in it."""
+    for head in (
+        f"GET /ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {credential}\x01\r\n\r\n",
+        f"GET /{credential} HTTP/3.0\r\n\r\n",
+        f"GET /ws?token={credential} HTTP/1.1\r\nHost: a\r\nUpgrade: {credential}\r\n\r\n",
+    ):
+        async with await server.raw(head.encode()) as stream:
+            assert b" 4" in (answer := await to_end(stream))[:16] or b" 5" in answer[:16]
+            assert credential.encode() not in answer
+
+
+@pytest.mark.slow
+async def test_the_command_gets_tickets_and_secrets_from_a_running_server(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIVEAVATAR_API_KEY", raising=False)
+    made = KeyFile(data_dir).create("site", scopes=("talk", "mint"), kb_ids=("museum",))
+    async with serving(data_dir) as server:
+        url = f"ws://127.0.0.1:{server.port}"
+
+        async def command(*arguments: str, key: str = made) -> tuple[int, str, str]:
+            code = await trio.to_thread.run_sync(main, ["token", "--url", url, "--key", key, *arguments])
+            shown = capsys.readouterr()
+            return code, shown.out.strip(), shown.err
+
+        code, once, _ = await command("--ticket", "--kb", "museum")
+        assert code == 0
+        async with server.opened(init={"type": "session.init", "token": once}):
+            pass
+        code, secret, _ = await command("--seconds", "60", "--instructions", "Be brief.")
+        assert code == 0
+        assert secret.startswith("ek_")
+        assert json.loads((await command("--json"))[1])["session"]["type"] == "realtime"
+        for arguments, key, said in (
+            (("--kb", "zoo"), made, "HTTP 403"),
+            ((), "wrong", "LIVEAVATAR_API_KEY"),
+            (("--seconds", "9000"), made, "HTTP 400"),
+        ):
+            code, out, err = await command(*arguments, key=key)
+            assert (code, out) == (1, "")
+            assert said in err
+            assert key not in err
+    code, _, err = await command()
+    assert code == 1
+    assert "Nothing listens" in err
+
+
+@pytest.mark.slow
+async def test_open_to_all_is_warned_about_at_every_start(data_dir: Path) -> None:
+    environ = {"LIVEAVATAR_OPEN": "yes", "LIVEAVATAR_HOST": "0.0.0.0", "LIVEAVATAR_ALLOW_PLAIN": "yes"}
+    async with serving_process(data_dir, **environ) as server:
+        warned = [entry for entry in server.log if entry.get("setting") == "LIVEAVATAR_OPEN"]
+        assert [entry["level"] for entry in warned] == ["warning"]
+        async with server.opened():
+            pass
+        assert (await post(server, "/api/tickets"))[0] == 403
+        assert (await server.get("/health"))[0] == 403
