@@ -13,7 +13,7 @@ ASYNC_OFF := ASYNC114,ASYNC124,ASYNC900,ASYNC910,ASYNC911,ASYNC912,ASYNC913
 EXPORT := uv export --frozen --quiet --all-extras --all-groups --no-emit-project --no-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check ci bench compat live simulate mutants format lock docs clean
+.PHONY: help setup run test check ci bench audit compat live simulate mutants format lock docs clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench: $(READY) ## measure: steady audio both ways, text turns with search (ARGS
 
 compat: $(READY) ## real client packages, each in an environment of its own, against a server (ARGS="livekit")
 	@$(BIN)/python -m tests.compat $(ARGS)
+
+audit: $(READY) ## known vulnerabilities of what is installed; says so where the index does not answer
+	@$(BIN)/python -m tests.audit
 
 live: $(READY) ## the contract tests against your own subscription: environment and .env (costs some cents)
 	@TESTS_LIVE=1 $(BIN)/python -m pytest tests/contract -k live -v --tb=short $(ARGS)
