@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from server.app.unsafe import unsafe
 from server.cli.entry import main
 from server.secret import Secret
-from server.app.unsafe import unsafe
 from server.settings import Settings
 
 GOOD_KEY = Secret(base64.b64encode(bytes(range(40, 64))).decode())
