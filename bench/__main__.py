@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from bench import abuse, machine, startup, steady_audio, text_turns
+from bench import abuse, machine, session_start, startup, steady_audio, text_turns
 from bench.report import NotRun, Report, Result
 from bench.scenario import Options, ScenarioFailed, Stage
 
@@ -16,6 +16,7 @@ SCENARIOS: dict[str, Callable[[Options, Stage], Awaitable[Result]]] = {
     startup.NAME: startup.run,
     steady_audio.NAME: steady_audio.run,
     text_turns.NAME: text_turns.run,
+    session_start.NAME: session_start.run,
     abuse.NAME: abuse.run,
 }
 
@@ -30,6 +31,7 @@ scenarios:
   startup        from the start of the process until it says that it is ready
   steady-audio   100 ms audio frames both ways, through the server and directly
   text-turns     typed questions to the museum, searched for and answered aloud
+  session-start  what a key that is shown adds to the start of a session
   abuse          honest visitors who connect among thousands of strangers
 """
 
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         ("questions", int, "text-turns: questions of each visitor"),
         ("pause", float, "text-turns: mean seconds between an answer and the next question"),
         ("starts", int, "startup: warm starts"),
+        ("pairs", int, "session-start: visits to each of two servers"),
         ("strangers", int, "abuse: strangers at once"),
         ("siege", float, "abuse: seconds that they stay"),
         ("seed", int, "of all that is left to chance"),
@@ -129,6 +132,7 @@ async def _bounded(name: str, options: Options, stage: Stage) -> Result:
         + 2 * options.rounds * options.seconds
         + options.questions * (options.pause_s + 1)
         + 3 * options.starts
+        + 0.1 * options.pairs
     )
     limit_s = 3 * expected_s + _SLACK_S
     with trio.move_on_after(limit_s):

@@ -7,6 +7,7 @@ import msgspec
 from bench.abuse import Abuse
 from bench.machine import Machine
 from bench.scenario import Options
+from bench.session_start import SessionStart
 from bench.startup import Startup
 from bench.steady_audio import SteadyAudio
 from bench.text_turns import TextTurns
@@ -14,7 +15,7 @@ from bench.text_turns import TextTurns
 # Raised when a field changes its name or its meaning: results are compared across commits.
 FORMAT = 1
 
-Result = Startup | SteadyAudio | TextTurns | Abuse
+Result = Startup | SteadyAudio | TextTurns | SessionStart | Abuse
 
 
 class NotRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ class Options:
         questions: text turns: how many each of them asks.
         pause_s: text turns: mean time between an answer's end and the visitor's next question.
         starts: startup: how many warm starts.
+        pairs: session start: visits to each of the two servers.
         strangers: abuse: how many hold on to the server at once.
         siege_s: abuse: for so long; longer than the server waits for any of them.
         quiet_s: abuse: for so long honest visitors are alone before.
@@ -55,6 +56,7 @@ class Options:
     questions: int = 8
     pause_s: float = 0.4
     starts: int = 3
+    pairs: int = 100
     strangers: int = 2500
     siege_s: float = 15.0
     quiet_s: float = 6.0

@@ -22,7 +22,6 @@ _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _AUDIO = '{"type":"response.output_audio.delta"'
 _ASK = '{"type":"response.create"}'
-_INIT = '{"type":"session.init","kb_id":"museum"}'
 
 
 class _Profile(msgspec.Struct):
@@ -128,8 +127,8 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visiting(host: str, port: int) -> AsyncIterator[Visitor]:
-    """A visitor of the museum who is let in, for as long as the block lasts.
+async def visiting(host: str, port: int, key: str | None = None) -> AsyncIterator[Visitor]:
+    """A visitor of the museum who is let in, for as long as the block lasts; ``key`` is shown in the first frame.
 
     Raises:
         ScenarioFailed: no session came about.
@@ -143,7 +142,7 @@ async def visiting(host: str, port: int) -> AsyncIterator[Visitor]:
     async with stream, trio.open_nursery() as nursery:
         try:
             socket = await _upgraded(nursery, stream, f"{host}:{port}")
-            yield Visitor(socket, await _samples(socket))
+            yield Visitor(socket, await _samples(socket, key))
             with trio.move_on_after(_CLOSE_S):
                 await socket.aclose()
         except ScenarioFailed as why:
@@ -169,12 +168,13 @@ async def _upgraded(nursery: trio.Nursery, stream: trio.SocketStream, host: str)
         raise ScenarioFailed(f"a visitor could not connect: {type(error).__name__} {error}") from None
 
 
-async def _samples(socket: WebSocketConnection) -> list[str]:
+async def _samples(socket: WebSocketConnection, key: str | None) -> list[str]:
     """Introduces the visitor and waits for the session; gives the profile's sample questions."""
     samples: list[str] = []
     try:
         with trio.fail_after(OPEN_S):
-            await socket.send_message(_INIT)
+            init = {"type": "session.init", "kb_id": "museum"} | ({} if key is None else {"token": key})
+            await socket.send_message(msgspec.json.encode(init).decode())
             while (event := _decode(await socket.get_message())).type != "session.created":
                 if event.profile is not None:
                     samples = event.profile.sample_questions

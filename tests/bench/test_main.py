@@ -76,5 +76,9 @@ def test_a_run_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(bench, "SCENARIOS", {"startup": hang})
     monkeypatch.setattr(bench, "_SLACK_S", 0.0)
-    report = bench.measure(["startup"], Options(seconds=0.0, questions=0, starts=0), lambda _sentence: None)
+    report = bench.measure(
+        ["startup"],
+        Options(seconds=0.0, questions=0, starts=0, pairs=0, siege_s=0.0, quiet_s=0.0),
+        lambda _sentence: None,
+    )
     assert "it was not over" in report.not_run[0].why
