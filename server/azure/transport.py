@@ -82,6 +82,9 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             raise ServiceRequestTimeoutError(_text(error), error=error) from error
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError) as error:
             raise ServiceRequestError(_text(error), error=error) from error
+        except UnicodeError as error:
+            # A name that no resolver can be asked for; httpx and Trio let it through as it is.
+            raise ServiceRequestError(_text(error), error=error) from error
         except httpx.TimeoutException as error:
             raise ServiceResponseTimeoutError(_text(error), error=error) from error
         except httpx.HTTPError as error:

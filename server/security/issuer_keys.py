@@ -118,7 +118,11 @@ class IssuerKeys:
                 await self._wanted.wait()
             self._wanted.set()
             self._asked_at = trio.current_time()
-            await self._refresh()
+            try:
+                await self._refresh()
+            except Exception:
+                # What an issuer publishes is not ours to foresee, and must not end a server that has keys.
+                _log.exception("the keys of the token issuer cannot be read", issuer=self._issuer, kept=len(self._keys))
             self._wanted = trio.Event()
             answered, self._answered = self._answered, trio.Event()
             answered.set()
@@ -176,7 +180,10 @@ def _usable(entry: dict[str, Any]) -> IssuerKey | None:
     allowed = {"RSA": _RSA, "EC": _EC}.get(str(entry.get("kty")), ())
     named = entry.get("alg")
     algorithms = tuple(name for name in allowed if named in (None, name))
-    if not algorithms or entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ["verify"]):
+    operations = entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if not algorithms or entry.get("use", "sig") != "sig":
         return None
     try:
         # Without the private part, should an issuer publish it by mistake.

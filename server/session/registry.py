@@ -12,12 +12,14 @@ import structlog
 import trio
 
 from protocol.avatar.events import AvatarSession, Resume
+from protocol.conversation.actions import Charge
 from protocol.conversation.configuration import Configuration, merged
 from protocol.conversation.guard import GuardPolicy
 from protocol.conversation.limits import Limits
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, InternalFault, LiveAvatarError
+from protocol.prices.book import PriceBook
 from protocol.realtime.session import INCLUDE_VISEMES
 from server.security.base import missing_credential
 from server.security.principal import Principal, not_allowed_kb
@@ -52,6 +54,8 @@ class SessionRegistry:
         transcription_model: asks the service for transcripts of the user's speech; None does not.
         guard: looks at what people say before it is answered, and what follows of it; None: nothing is looked at. It
             needs transcripts.
+        prices: what models cost.
+        charged: is told of every charge, of all sessions.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class SessionRegistry:
         transcription_model: str | None = None,
         visemes: bool = False,
         guard: tuple[TranscriptGuard, GuardPolicy] | None = None,
+        prices: PriceBook,
+        charged: Callable[[Charge], None] = lambda _charge: None,
         objection: Callable[[Principal, str], LiveAvatarError | None] = lambda _principal, _kb_id: None,
         wall: Callable[[], float] = time.time,
         new_secret: Callable[[int], str] = secrets.token_hex,
@@ -79,6 +85,8 @@ class SessionRegistry:
         self._visemes = visemes
         self._guard = guard[0] if guard is not None else None
         self._guard_policy = guard[1] if guard is not None else None
+        self._prices = prices
+        self._charged = charged
         self._objection = objection
         self._limits = limits or Limits()
         self._wall = wall
@@ -169,7 +177,7 @@ class SessionRegistry:
 
     @staticmethod
     def _no_such_session(resume: Resume, *, known: bool) -> ClientFault:
-        _log.info("resume refused", session_id=resume.session_id[:64], known=known)
+        _log.debug("resume refused", session_id=resume.session_id[:64], known=known)
         return ClientFault(
             "There is no such session to resume: it is over, or the token is not its own. Begin a new one.",
             code="resume_refused",
@@ -227,6 +235,7 @@ class SessionRegistry:
             new_id=lambda: f"{prefix}{next(numbers):x}",
             limits=limits,
             guard=self._guard_policy,
+            prices=self._prices,
         )
         return Session(
             session_id,
@@ -240,6 +249,7 @@ class SessionRegistry:
             tokens=ResumeTokens(lambda: self._new_secret(_TOKEN_BYTES)) if resumable else None,
             wall=self._wall,
             guard=self._guard,
+            charged=self._charged,
             log_fields={
                 "kb_id": furnishing.kb_id,
                 "endpoint": request.endpoint,

@@ -182,7 +182,14 @@ async def test_an_answer_that_does_not_come() -> None:
 
 async def test_what_is_no_http_address_was_not_sent() -> None:
     transport = opened()
-    for url in ("ftp://127.0.0.1/", "http://[::1", "nonsense"):
+    for url in (
+        "ftp://127.0.0.1/",
+        "http://[::1",
+        "nonsense",
+        "https://" + "a" * 64 + ".com/",
+        "https://a..b/",
+        "https://xn--/",
+    ):
         with pytest.raises(ServiceRequestError):
             await get(transport, url)
     await transport.aclose()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -131,3 +132,40 @@ async def test_what_is_kept_is_bounded(autojump_clock: trio.testing.MockClock) -
     async with keys_of(issuer) as keys:
         assert await keys.find("key 0") is not None
         assert await keys.find(f"key {MAX_KEYS + 5}") is None
+
+
+_ODD: tuple[Any, ...] = (None, True, 5, 1.5, "", "x" * 2000, [], [None], {}, {"a": []}, [["verify"]], -1)
+
+
+@pytest.mark.parametrize("member", ["kty", "use", "alg", "key_ops", "kid", "n", "e", "crv", "x", "y"])
+async def test_no_value_of_any_member_ends_the_look_out_or_hides_the_other_keys(
+    autojump_clock: trio.testing.MockClock, member: str
+) -> None:
+    issuer = Issuer()
+    odd = [{**rsa_jwk(rsa_key("one"), f"odd {number}"), member: value} for number, value in enumerate(_ODD)]
+    issuer.publish(*odd, rsa_jwk(rsa_key("one"), "one"))
+    async with keys_of(issuer) as keys:
+        assert await keys.find("one") is not None
+        await trio.sleep(REFRESH_S + 1)
+        assert len(issuer.asked) == 2
+
+
+async def test_a_fault_of_ours_in_reading_them_keeps_the_keys_that_are_known(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = Issuer()
+    broken = False
+
+    async def fetch(url: str) -> bytes:
+        if broken:
+            raise UnicodeError("label too long")
+        return await issuer.fetch(url)
+
+    keys = IssuerKeys(ISSUER, JWKS, fetch, is_safe=lambda _: True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keys.run)
+        assert await keys.find("one") is not None
+        broken = True
+        await trio.sleep(REFRESH_S + 1)
+        assert await keys.find("one") is not None
+        nursery.cancel_scope.cancel()
