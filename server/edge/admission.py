@@ -45,6 +45,9 @@ MAX_AVATAR_MESSAGE_BYTES = 1024 * 1024
 # The service takes 15 MiB of audio in one append, which is 20 MiB of base64 and a little JSON around it.
 MAX_REALTIME_MESSAGE_BYTES = 21 * 1024 * 1024
 
+# Clients ping once in seconds, and few cut their messages into pieces.
+IDLE_FRAMES_PER_S = 20.0
+
 _EXTENSIONS = frozenset({"avatar", "tools", "voicerag"})
 _BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 _BETA_HEADER = "realtime=v1"
@@ -72,6 +75,7 @@ class ClientBounds:
             stall_s=self.send_timeout_s,
             max_audio_ms=self.audio_backlog_ms,
             audio_overflow="slow-consumer",
+            idle_frames_per_s=IDLE_FRAMES_PER_S,
         )
 
 
@@ -224,7 +228,11 @@ class Admission:
                 await _refuse(upgrade, refusal_of(fault))
                 return
             refused = fault
-        websocket = await upgrade.accept(options=self._bounds.options(MAX_REALTIME_MESSAGE_BYTES))
+        # Who is let in only to be told has not shown anything that would make it more than a stranger.
+        most, patience_s = MAX_BYTES_BEFORE_AUTHENTICATION, min(self._bounds.close_timeout_s, STRANGER_CLOSE_S)
+        if wanted is not None:
+            most, patience_s = MAX_REALTIME_MESSAGE_BYTES, self._bounds.close_timeout_s
+        websocket = await upgrade.accept(options=self._bounds.options(most))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(websocket.run)
             try:
@@ -239,7 +247,7 @@ class Admission:
                 _turn_away(websocket, _OUR_FAULT, openai=True)
                 raise
             finally:
-                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
+                await websocket.aclose(patience_s)  # noqa: ASYNC102 - shields itself, with a deadline
             nursery.cancel_scope.cancel()
 
     async def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:

@@ -27,6 +27,13 @@ LIBRARY_LOG.setLevel(logging.ERROR)
 MAX_FRAGMENTS = 4096
 
 
+# A fragment of at least so many bytes is worth its frame.
+_WORTHY_FRAGMENT_BYTES = 1024
+
+# The bit of the first byte that tells control frames (RFC 6455, 5.2).
+_CONTROL = 0x08
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One whole message. Text is UTF-8 that has been checked, left as bytes so that a decoder can take it as it is."""
 
@@ -53,6 +60,9 @@ class Inbound:
         "_is_text",
         "_left_of_frame",
         "_masked",
+        "_skipping",
+        "_to_skip",
+        "idle_frames",
         "protocol",
     )
 
@@ -66,6 +76,24 @@ class Inbound:
         self._is_text = False
         self._fragments: list[bytes] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self.idle_frames = 0
+        """Frames so far that were no message: pings, pongs, small fragments. They cost as much, and say nothing."""
+        self._skipping = False
+        self._to_skip = 0  # bytes that still belong to a frame nobody wants
+
+    def skip_messages(self) -> None:
+        """Keep nothing of what is said from now on, but watch for the peer's close frame.
+
+        For a connection that this side has closed: its peer may go on for as long as the closing handshake takes, and
+        what it says must not fill memory meanwhile.
+        """
+        self._skipping = True
+        self._fragments.clear()
+
+    def release(self) -> None:
+        """Let go of all that was received: the library's parser keeps this object alive until a full collection."""
+        self._buffer.clear()
+        self._fragments.clear()
 
     def feed(self, data: bytes) -> None:
         """Add what arrived. Callers step until `Step.NEED_DATA` before they feed again, which bounds the buffer."""
@@ -84,6 +112,8 @@ class Inbound:
     def step(self) -> Message | Step:
         """Deal with at most one frame. What is to be answered is then in `protocol.data_to_send()`."""
         buffer = self._buffer
+        if self._to_skip:
+            return self._skip(0)
         if self._left_of_frame:
             return self._feed_library()
         if len(buffer) < 2:
@@ -103,7 +133,9 @@ class Inbound:
         if len(buffer) < header:
             return Step.NEED_DATA
         if length < shortest:
-            return self._fail(1002, "a length in a longer form than it needs")
+            return self.fail(1002, "a length in a longer form than it needs")
+        if self._skipping and not first & _CONTROL:
+            return self._skip(header + length)
         if first != FINAL_TEXT or second & MASKED != self._masked or self._in_message or self._needs_library(length):
             self._left_of_frame = header + length
             return self._feed_library()
@@ -116,6 +148,14 @@ class Inbound:
             data = bytes(memoryview(buffer)[header:end])
         del buffer[:end]  # cheap: a bytearray only moves its start
         return self._checked_text(data)
+
+    def _skip(self, frame: int) -> Step:
+        """Drop what is there of a frame of so many bytes, or of the one that is being dropped."""
+        self._to_skip += frame
+        dropped = min(self._to_skip, len(self._buffer))
+        del self._buffer[:dropped]
+        self._to_skip -= dropped
+        return Step.NEED_DATA if self._to_skip else Step.FRAME
 
     def _needs_library(self, length: int) -> bool:
         limit = self.protocol.max_message_size
@@ -140,7 +180,10 @@ class Inbound:
 
     def _take(self, frame: Frame) -> Message | Step:
         if frame.opcode is Opcode.PING or frame.opcode is Opcode.PONG:
+            self.idle_frames += 1
             return Step.FRAME
+        if not frame.fin and len(frame.data) < _WORTHY_FRAGMENT_BYTES:
+            self.idle_frames += 1
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
             self._in_message = not frame.fin
@@ -150,12 +193,12 @@ class Inbound:
             self._decoder.reset()
         self._fragments.append(bytes(frame.data))
         if len(self._fragments) > MAX_FRAGMENTS:
-            return self._fail(1009, f"more than {MAX_FRAGMENTS} fragments")
+            return self.fail(1009, f"more than {MAX_FRAGMENTS} fragments")
         if self._is_text:
             try:
                 self._decoder.decode(self._fragments[-1], frame.fin)
             except UnicodeDecodeError:
-                return self._fail(1007, "text that is not UTF-8")
+                return self.fail(1007, "text that is not UTF-8")
         if not frame.fin:
             return Step.FRAME
         data = b"".join(self._fragments)
@@ -168,10 +211,11 @@ class Inbound:
             try:
                 data.decode()
             except UnicodeDecodeError:
-                return self._fail(1007, "text that is not UTF-8")
+                return self.fail(1007, "text that is not UTF-8")
         return Message(data, True)
 
-    def _fail(self, code: int, reason: str) -> Step:
+    def fail(self, code: int, reason: str) -> Step:
+        """End the conversation for a fault of the peer, with this close code."""
         self._buffer.clear()
         self._fragments.clear()
         self._left_of_frame = 0

@@ -34,6 +34,9 @@ CLOSE_OPCODE = 8
 SLOW_CONSUMER = 4413
 """Close code: the peer does not take what it is sent."""
 
+TOO_MANY_FRAMES = 4429
+"""Close code: the peer sends frames that say nothing, and too many of them."""
+
 # How long the rest of what a faulty peer sends is read and dropped, so that it gets to read the close frame.
 DRAIN_S = 2.0
 
@@ -57,6 +60,10 @@ class WebSocketOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What more audio does: end the connection (towards players), or push out the oldest (towards a service)."""
     max_control_bytes: int = 4 * 1024 * 1024
     """The most that may wait beside audio. It is never dropped: more makes the peer a slow consumer."""
+    idle_frames_per_s: float = math.inf
+    """Pings, pongs and small fragments that the peer may send; more of them close with 4429."""
+    idle_frames_burst: float = 200.0
+    """So many of them at once."""
     close_timeout_s: float = 10.0
     """After this, `run` gives up a connection that ended and whose owner did not call `aclose`."""
 
@@ -105,6 +112,8 @@ class WebSocket:
         self._keepalive = Keepalive(trio.current_time(), options.ping_interval_s, options.pong_timeout_s)
         self._loss: _Loss | None = None
         self._frames_this_turn = 0
+        self._idle_frames = 0
+        self._idle_frames_until = -math.inf  # what was sent would have taken until then, at the rate
         self._reading = False
         self._flushing = False
         self._writing_failed = False
@@ -174,6 +183,7 @@ class WebSocket:
                 return step
             if step is Step.FRAME:
                 self._answer()
+                self._count_idle_frames()
             elif step is Step.ENDED:
                 self._conversation_ended()
             else:
@@ -197,6 +207,18 @@ class WebSocket:
         finally:
             self._reading = False
             self._step_aside()
+
+    def _count_idle_frames(self) -> None:
+        fresh = self._inbound.idle_frames - self._idle_frames
+        per_s = self._options.idle_frames_per_s
+        if not fresh or per_s == math.inf:
+            return
+        self._idle_frames += fresh
+        now = trio.current_time()
+        self._idle_frames_until = max(self._idle_frames_until, now) + fresh / per_s
+        if self._idle_frames_until - now > self._options.idle_frames_burst / per_s:
+            self._inbound.fail(TOO_MANY_FRAMES, "too many frames that say nothing")
+            self._conversation_ended()
 
     def _answer(self) -> None:
         """Send what the protocol object has to say by itself: pongs, and the close frame that answers or accuses."""
@@ -374,6 +396,7 @@ class WebSocket:
         self._outbox.drop_audio()
         for frame in self._protocol.data_to_send():
             self._outbox.put(frame)
+        self._inbound.skip_messages()
         self._end(code, reason, "us")
         self._flush()
 
@@ -381,6 +404,7 @@ class WebSocket:
         """Close the wire at once, without a close frame. May be repeated."""
         self._end(None, "aborted", "us")
         self._outbox.clear()
+        self._inbound.release()
         self._wire.close()
         self._done.set()
 

@@ -1,14 +1,23 @@
 """Who is let in, by which endpoint, and what the others are told; over in-memory wires and in virtual time."""
 
 import base64
+import contextlib
+import math
 import os
+import tracemalloc
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from server.transport.errors import HandshakeRefused
+from server.edge.head import read_head
+from server.edge.upgrade import Upgrade, UpgradeRequest
+from server.transport.client import handshake
+from server.transport.errors import HandshakeRefused, WireBroken
+from server.transport.framing import text_frame
+from server.transport.memory import memory_wire_pair
+from server.transport.websocket import WebSocketOptions
 from tests.session.house import BOUNDS, Caller, House, house
 from tests.session.service import Json, Line, converse
 from tests.transport.peers import BINARY, frame
@@ -91,6 +100,44 @@ async def test_a_page_with_a_wrong_key_is_told_in_the_services_manner(autojump_c
         assert await turned_away(caller) == ("invalid_api_key", 3000)
         assert caller.of("error")[0]["error"]["type"] == "authentication_error"
         assert home.service.attempts == []
+
+
+async def test_a_page_that_was_told_to_go_is_held_for_a_moment_and_nothing_it_says_is_kept(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with house(converse(), key=KEY) as home:
+        near, far = memory_wire_pair(capacity_bytes=64 * 1024)
+        left_after_s = math.inf
+
+        async def serve() -> None:
+            nonlocal left_after_s
+            head = await read_head(near)
+            assert head is not None
+            request = UpgradeRequest(head, near.peer)
+            began = trio.current_time()
+            await home.admission.on_websocket(request, Upgrade(request, near, head.rest))
+            left_after_s = trio.current_time() - began
+            near.close()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            protocols = ("realtime", "openai-insecure-api-key.wrong")
+            options = WebSocketOptions(ping_interval_s=1e9, close_timeout_s=1e9)
+            websocket = await handshake(far, "ws://localhost/v1/realtime", subprotocols=protocols, options=options)
+            # The rest of its 20 MiB never comes, and it does not answer the close either.
+            big = text_frame(b"x" * (20 * 1024 * 1024), masked=True)
+            tracemalloc.start()
+            sent = 0
+            with contextlib.suppress(WireBroken):
+                while sent < len(big) - 1:
+                    sent += far.try_send(big[sent : sent + 16 * 1024])
+                    await trio.sleep(0.001)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            far.close()
+            websocket.abort()
+        assert left_after_s <= 1.5
+        assert most < 1024 * 1024
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 import itertools
+import tracemalloc
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.transport.inbound import Inbound, Message, Step
-from tests.transport.peers import BINARY, CONT, MASK, PING, TEXT, frame, protocol_of
+from tests.transport.peers import BINARY, CONT, MASK, PING, PONG, TEXT, close_frame, frame, protocol_of
 from tests.transport.test_rfc6455 import converse
 
 # Characters of one to four bytes, so that cuts fall inside them often.
@@ -78,3 +79,51 @@ def test_what_follows_a_partial_frame_is_not_lost() -> None:
     inbound.feed(data[100:])
     assert inbound.step() == Message(b"x" * 200, False)
     assert inbound.step() == Message(b"after", True)
+
+
+@given(conversations())
+def test_behind_our_own_close_nothing_is_kept_and_the_peers_close_is_found(
+    conversation: tuple[list[str | bytes], bytes, list[int]],
+) -> None:
+    _, data, cuts = conversation
+    data += frame(TEXT, b"x" * 5000) + close_frame(1000)
+    edges = [0, *sorted(cuts), len(data)]
+    inbound = Inbound(protocol_of("server"))
+    inbound.protocol.send_close(1000)
+    inbound.skip_messages()
+    for a, b in itertools.pairwise(edges):
+        inbound.feed(data[a:b])
+        while (step := inbound.step()) not in {Step.NEED_DATA, Step.ENDED}:
+            assert step is Step.FRAME
+    assert step is Step.ENDED
+    assert inbound.protocol.close_rcvd is not None
+
+
+def test_a_frame_without_end_behind_our_close_fills_no_memory() -> None:
+    inbound = Inbound(protocol_of("server", 2**30))
+    whole = frame(TEXT, b"x" * 2_000_000)
+    inbound.feed(whole[:1000])
+    assert inbound.step() is Step.NEED_DATA
+    inbound.protocol.send_close(1000)
+    inbound.skip_messages()
+    tracemalloc.start()
+    try:
+        for at in range(1000, len(whole), 10_000):
+            inbound.feed(whole[at : at + 10_000])
+            inbound.step()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 64 * 1024
+    inbound.feed(close_frame(1000))
+    assert inbound.step() is Step.ENDED
+    assert inbound.protocol.close_rcvd is not None
+
+
+def test_what_is_no_message_is_counted_but_for_fragments_worth_their_frame() -> None:
+    inbound = Inbound(protocol_of("server"))
+    inbound.feed(frame(PING) * 3 + frame(PONG) + frame(TEXT, b"x" * 5000, fin=False) + frame(CONT, b"", fin=False))
+    inbound.feed(frame(CONT, b"end") + frame(TEXT, b"whole"))
+    while inbound.step() is not Step.NEED_DATA:
+        pass
+    assert inbound.idle_frames == 5

@@ -7,7 +7,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from server.transport.errors import ConnectionLost
 from server.transport.inbound import Message
 from server.transport.memory import memory_wire_pair
-from server.transport.websocket import WebSocket, WebSocketOptions
+from server.transport.websocket import TOO_MANY_FRAMES, WebSocket, WebSocketOptions
 from server.transport.wire import send_all
 from tests.transport.peers import (
     BINARY,
@@ -542,3 +542,29 @@ def test_the_defaults_are_the_documented_ones() -> None:
     options = WebSocketOptions()
     assert (options.ping_interval_s, options.pong_timeout_s, options.stall_s) == (20.0, 20.0, 10.0)
     assert math.isfinite(options.max_audio_ms)
+
+
+async def test_a_peer_that_only_pings_is_ended_and_one_that_pings_now_and_then_is_not(
+    autojump_clock: MockClock,
+) -> None:
+    options = WebSocketOptions(idle_frames_per_s=20, idle_frames_burst=200)
+    for pause_s, is_ended in ((0.01, True), (0.06, False)):
+        near, far = memory_wire_pair()
+        websocket = open_websocket(near, options=options)
+        losses: list[ConnectionLost] = []
+
+        async def serve(websocket: WebSocket = websocket, losses: list[ConnectionLost] = losses) -> None:
+            losses.append(await lost(websocket))
+            await websocket.aclose()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            for _ in range(1000):
+                if losses:
+                    break
+                far.try_send(frame(PING))
+                await trio.sleep(pause_s)
+            assert bool(losses) is is_ended
+            if is_ended:
+                assert (losses[0].code, losses[0].by) == (TOO_MANY_FRAMES, "us")
+            far.close()
