@@ -1,9 +1,11 @@
 """Strangers who hold on to the server while honest visitors connect: how long those wait, and how soon those are gone.
 
 Silent connections say nothing; trickling ones send one byte a second; idle ones finish their handshake on ``/ws`` and
-say nothing after. They come from ten addresses of this machine, and who is turned away or cut off comes again.
+say nothing after; pinging ones send pings then, 640 a second. They come from ten addresses of this machine, and who is
+turned away or cut off comes again.
 """
 
+import contextlib
 import math
 import os
 import random
@@ -26,8 +28,8 @@ from bench.table import SPREAD_HEADS, Table, number, spread_cells
 NAME = "abuse"
 
 ADDRESSES = tuple(f"127.0.0.{host}" for host in range(11, 21))
-# Of all strangers: silent, one byte a second, and silent behind a finished handshake.
-SILENT_SHARE, TRICKLING_SHARE = 0.7, 0.2
+# Of all strangers; the others are silent behind a finished handshake.
+SILENT_SHARE, TRICKLING_SHARE, PINGING_SHARE = 0.7, 0.2, 0.02
 TRICKLE_EVERY_S = 1.0
 # Who was cut off comes again after this long.
 RETURN_S = 1.0
@@ -40,6 +42,10 @@ CONNECT_S = 10.0
 # Descriptors of the server are back to what they were, within this time after the strangers are gone.
 BACK_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.05
+
+# An empty ping, masked with zeros, a burst of them, and how often it comes: 640 a second.
+_PINGS = b"\x89\x80\x00\x00\x00\x00" * 64
+_PINGS_EVERY_S = 0.1
 
 _HANDSHAKE = (
     "GET /ws HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -127,20 +133,22 @@ class _Siege:
     """The strangers around one server."""
 
     def __init__(self, server: ServerProcess, rng: random.Random) -> None:
-        self.tolls = {"silent": _Toll(), "trickling": _Toll(), "idle on /ws": _Toll()}
+        self.tolls = {name: _Toll() for name in ("silent", "trickling", "idle on /ws", "pinging on /ws")}
         self._server = server
         self._rng = rng
         self._handshake = _HANDSHAKE.format(port=server.port).encode()
 
     async def come(self, count: int) -> None:
         """Be there, until cancelled."""
+        kinds: list[tuple[float, str, Callable[[trio.SocketStream, _Toll], Awaitable[None]]]] = [
+            (SILENT_SHARE, "silent", self._wait),
+            (TRICKLING_SHARE, "trickling", self._trickle),
+            (PINGING_SHARE, "pinging on /ws", self._ping),
+            (1.0, "idle on /ws", self._idle),
+        ]
         behaviours: list[tuple[str, Callable[[trio.SocketStream, _Toll], Awaitable[None]]]] = []
-        for index in range(count):
-            share = index / count
-            name = "silent" if share < SILENT_SHARE else "trickling"
-            if share >= SILENT_SHARE + TRICKLING_SHARE:
-                name = "idle on /ws"
-            behaviours.append((name, {"silent": self._wait, "trickling": self._trickle}.get(name, self._idle)))
+        for share, name, behave in kinds:
+            behaviours += [(name, behave)] * min(round(share * count), count - len(behaviours))
         self._rng.shuffle(behaviours)
         async with trio.open_nursery() as nursery:
             for index, (name, behave) in enumerate(behaviours):
@@ -182,6 +190,22 @@ class _Siege:
                     except trio.BrokenResourceError:
                         return
                     await trio.sleep(TRICKLE_EVERY_S)
+
+            nursery.start_soon(send)
+            answer = await _read_to_end(stream)
+            nursery.cancel_scope.cancel()
+        _note(toll, answer, began)
+
+    async def _ping(self, stream: trio.SocketStream, toll: _Toll) -> None:
+        began = time.perf_counter()
+        await stream.send_all(self._handshake)
+        async with trio.open_nursery() as nursery:
+
+            async def send() -> None:
+                with contextlib.suppress(trio.BrokenResourceError):
+                    while True:
+                        await trio.sleep(_PINGS_EVERY_S)
+                        await stream.send_all(_PINGS)
 
             nursery.start_soon(send)
             answer = await _read_to_end(stream)

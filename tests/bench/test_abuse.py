@@ -13,11 +13,12 @@ async def test_honest_visitors_connect_among_strangers_and_those_are_gone_in_tim
     # The best tenth of a shared machine's noise is the machine's.
     assert result.beset_ms.p90 is not None
     assert result.beset_ms.p90 <= 1000
-    silent, trickling, idle = result.kinds.values()
+    silent, trickling, idle, pinging = result.kinds.values()
     assert 408 in silent.answers
     assert 408 in trickling.answers
     assert 101 in idle.answers
-    for kind, most_s in ((silent, 5), (trickling, 5), (idle, 10)):
+    assert 101 in pinging.answers
+    for kind, most_s in ((silent, 5), (trickling, 5), (idle, 10), (pinging, 5)):
         assert kind.lived_s.p90 is not None
         assert kind.lived_s.p90 <= most_s
     assert result.descriptors_back_s is not None
