@@ -141,9 +141,11 @@ def _access(settings: "Settings") -> str:
 
 
 def _unsafe(settings: "Settings") -> list[str]:
+    from server.app.descriptors import shortage
     from server.app.unsafe import unsafe
 
-    return unsafe(settings)
+    too_few = shortage(settings)
+    return [*unsafe(settings), *([too_few] if too_few is not None else [])]
 
 
 def _transcript_guard(settings: "Settings", tell: Tell) -> int:
