@@ -1,13 +1,23 @@
 """What every test folder shares: how Hypothesis works here, and a data folder that servers can start from."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # No deadline: the machine is shared, and a slow example is no wrong one. The blob reproduces a failure elsewhere.
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command or a server may have sent the logs elsewhere, or quietened them; the next test looks at them."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

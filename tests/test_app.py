@@ -163,7 +163,7 @@ async def test_the_page_is_served_with_its_files_and_the_knowledge_api(prepared_
 
 
 async def test_the_page_and_the_probes_are_open_with_a_key_and_show_no_secret(prepared_data: Path) -> None:
-    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+    async with serving(prepared_data, api_key=Secret(KEY), allowed_hosts="avatars.example") as server:
         for path in ("/", "/health/live", "/health/ready"):
             status, _, body = await server.get(path, Host="avatars.example", X_Forwarded_For="10.1.2.3")
             assert status == 200

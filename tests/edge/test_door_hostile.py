@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
+import trio.testing
 
 from server.edge.door import DoorLimits
 from server.edge.upgrade import Upgrade, UpgradeRequest
@@ -312,6 +313,7 @@ async def test_silent_and_trickling_connections_are_gone_in_time_and_keep_nobody
 
     with structlog.testing.capture_logs() as lines:
         async with open_door(DoorLimits(head_s=head_s), on_websocket=Speaker()) as served:
+            await trio.testing.wait_all_tasks_blocked()  # it accepts from a descriptor of its own, once it runs
             before, tasks = open_descriptors(), trio.lowlevel.current_statistics().tasks_living
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(honest, served)
