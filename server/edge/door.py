@@ -20,6 +20,7 @@ from server.edge.answers import Refusal, answer, refuse
 from server.edge.guard import PLAIN_ON_TLS, Guard, Verdict
 from server.edge.head import HEAD_S, MAX_HEAD_BYTES, HeadRefused, RequestHead, read_head
 from server.edge.http import HttpLimits, HttpService
+from server.edge.load import Load
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.transport.errors import ConnectionLost, UpgradeInvalid, WireBroken, WireClosed
 from server.transport.tls import start_tls
@@ -70,6 +71,13 @@ OnWebSocket = Callable[[UpgradeRequest, Upgrade], Awaitable[None]]
 """Handles one WebSocket, from its handshake to its end: the wire is closed when it returns."""
 
 _INTERNAL = Refusal(500, "internal_error", "The server failed to handle this connection.", "server_error")
+_OVERLOADED = Refusal(
+    503,
+    "overloaded",
+    "The server has too much to do; try again later.",
+    "server_error",
+    (("Retry-After", "10"),),
+)
 _FULL = Refusal(
     503, "too_many_connections", "Too many connections; try again later.", "server_error", (("Retry-After", "5"),)
 )
@@ -115,9 +123,11 @@ class Door:
         app: ASGIFramework,
         limits: DoorLimits | None = None,
         guard: Guard | None = None,
+        load: Load | None = None,
     ) -> None:
         self._limits = limits or DoorLimits()
         self._guard = guard or Guard()
+        self._load = load
         self._on_websocket = on_websocket
         self._http = HttpService(app, self._limits.http)
         self._accepting = trio.CancelScope()
@@ -142,6 +152,8 @@ class Door:
             with self._accepting:
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(self._guard.refusals.run)
+                    if self._load is not None:
+                        accepting.start_soon(self._load.run)
                     for listener in listeners:
                         accepting.start_soon(self._accept_from, listener, connections)
                     task_status.started()
@@ -269,6 +281,10 @@ class Door:
             await refuse(secured, refusal)
         elif verdict.answer is not None:
             await answer(secured, verdict.answer)
+        elif head.is_upgrade and self._load is not None and self._load.overload is not None:
+            # Not for probes and pages: to an orchestrator an overloaded server must not look like a dead one.
+            self._guard.refusals.note(_OVERLOADED.code, caller.address)
+            await refuse(secured, _OVERLOADED)
         elif head.is_upgrade:
             await self._serve_websocket(secured, head, verdict)
         else:
