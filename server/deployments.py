@@ -4,13 +4,21 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from protocol.prices.rates import Rates
+from protocol.prices.terms import Terms
 from server.azure.references import is_reference, read_secret
+from server.prices.tables import PriceTable, problem_with, rates_of, reworded
 from server.secret import Secret
+
+# Regional deployments are a tenth dearer. What is more than twice the price is a slip.
+UPLIFT_PERCENT_MAX = 100
+UPLIFT_DECIMALS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,9 @@ class DeploymentSpec:
         transcription_model: transcribes the user's speech; None is the server's own setting.
         key: None where the server's identity is shown instead (Azure).
         key_name, deployment_name, endpoint_name: the settings to look at.
+        model, transcription_priced_as: whose prices hold; None leaves it to what the service says that it runs.
+        uplift_percent: by how much it is dearer than the price book says.
+        rates, transcription_rates: its own prices, before the book's.
     """
 
     name: str
@@ -41,6 +52,23 @@ class DeploymentSpec:
     key_name: str
     deployment_name: str
     endpoint_name: str
+    model: str | None = None
+    transcription_priced_as: str | None = None
+    uplift_percent: Decimal = Decimal(0)
+    rates: Rates | None = None
+    transcription_rates: Rates | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """What using it costs."""
+        return Terms(
+            deployment=self.name,
+            model=self.model,
+            transcription_model=self.transcription_priced_as,
+            uplift_percent=self.uplift_percent,
+            rates=self.rates,
+            transcription_rates=self.transcription_rates,
+        )
 
 
 class _Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +84,11 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     transcription_model: str | None = None
     api_key: str | None = None
     api_key_variable: str | None = None
+    model: str | None = None
+    transcription_priced_as: str | None = None
+    uplift_percent: Decimal = Decimal(0)
+    prices: PriceTable | None = None
+    transcription_prices: PriceTable | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,6 +135,10 @@ def read_deployments(
             found.append(f"priority must be at least 1, not {row.priority}.")
         if not (math.isfinite(row.weight) and row.weight > 0):
             found.append(f"weight must be above 0, not {row.weight:g}.")
+        if problem := problem_with(row.uplift_percent, UPLIFT_PERCENT_MAX, UPLIFT_DECIMALS_MAX):
+            found.append(f"uplift_percent {problem}.")
+        rates = _rates(row.prices, "prices", found)
+        transcription_rates = _rates(row.transcription_prices, "transcription_prices", found)
         where = f"{path}, deployment {row.name or number}"
         problems += [f"{where}: {text}" for text in found]
         specs.append(
@@ -118,6 +155,11 @@ def read_deployments(
                 key_name=row.api_key_variable or f"api_key of deployment {row.name} in {path.name}",
                 deployment_name=f"deployment of {row.name} in {path.name}",
                 endpoint_name=f"endpoint of {row.name} in {path.name}",
+                model=row.model,
+                transcription_priced_as=row.transcription_priced_as,
+                uplift_percent=row.uplift_percent,
+                rates=rates,
+                transcription_rates=transcription_rates,
             )
         )
     if not specs:
@@ -127,13 +169,27 @@ def read_deployments(
 
 def _read(path: Path) -> list[_Row]:
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), _File).deployment
+        return msgspec.convert(_decoded(path), _File).deployment
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"is not TOML: {error}.") from None
     except msgspec.ValidationError as error:
-        raise ValueError(f"{error}.") from None
+        raise ValueError(reworded(error)) from None
+
+
+def _decoded(path: Path) -> dict[str, object]:
+    # Prices are exact: 0.40 is 0.40.
+    return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+
+
+def _rates(table: PriceTable | None, name: str, found: list[str]) -> Rates | None:
+    if table is None:
+        return None
+    problems: list[str] = []
+    rates = rates_of(table, problems)
+    found += [f"{name}: {problem}" for problem in problems]
+    return rates
 
 
 def _key(row: _Row, values: Mapping[str, str], secrets: dict[str, Secret], found: list[str]) -> Secret | None:

@@ -1,12 +1,15 @@
 """The file that lists deployments: what it may say, and what is said about it where it cannot work."""
 
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.prices.rates import Rates
+from protocol.prices.terms import Terms
 from server.app.cloud import secrets_by_reference
 from server.deployments import read_deployments
 from server.settings import SettingsError, load
@@ -59,6 +62,56 @@ def test_what_it_says_of_each(file: Path) -> None:
     assert spare.endpoint_name == "endpoint of spare in deployments.toml"
 
 
+PRICED = """
+[[deployment]]
+name = "sweden"
+endpoint = "https://sweden.openai.azure.com"
+deployment = "avatar-prod"
+model = "gpt-realtime-2025-08-28"
+transcription_priced_as = "whisper-1"
+uplift_percent = 10
+
+[[deployment]]
+name = "contract"
+endpoint = "https://contract.openai.azure.com"
+deployment = "avatar-prod"
+weight = 2.5
+[deployment.prices]
+unit = "1M tokens"
+text = { input = 3.20, output = 12.80 }
+[deployment.transcription_prices]
+unit = "minute"
+audio = { input = 0.0048 }
+"""
+
+
+def test_what_it_says_of_prices(file: Path) -> None:
+    file.write_text(PRICED)
+    settings = load({"LIVEAVATAR_DEPLOYMENTS": str(file)})
+    sweden, contract = (spec.terms for spec in settings.deployments)
+    assert sweden == Terms(
+        deployment="sweden",
+        model="gpt-realtime-2025-08-28",
+        transcription_model="whisper-1",
+        uplift_percent=Decimal(10),
+    )
+    assert contract.deployment == "contract"
+    assert contract.rates == Rates({("text", "input"): Decimal("3.20"), ("text", "output"): Decimal("12.80")})
+    assert contract.transcription_rates == Rates(minute=Decimal("0.0048"))
+    assert settings.deployments[1].weight == 2.5
+
+
+@pytest.mark.parametrize("field", ["model", "transcription_priced_as"])
+def test_a_model_that_has_no_price_is_named_at_the_start(file: Path, field: str) -> None:
+    file.write_text(ROW + f'{field} = "gpt-realtme"')
+    with pytest.raises(SettingsError, match=f"deployment a: {field} gpt-realtme: there is no price for it"):
+        load({"LIVEAVATAR_DEPLOYMENTS": str(file)})
+    prices = file.with_name("prices.toml")
+    rows = ('unit = "1M tokens"\ntext = { input = 1 }', 'use = "transcription"\nunit = "minute"\naudio = { input = 1 }')
+    prices.write_text("".join(f'[[price]]\nmodels = ["gpt-realtme"]\n{row}\n' for row in rows))
+    assert load({"LIVEAVATAR_DEPLOYMENTS": str(file), "LIVEAVATAR_PRICES": str(prices)}).deployments
+
+
 ROW = '[[deployment]]\nname = "a"\nendpoint = "https://a.openai.azure.com"\ndeployment = "d"\n'
 
 
@@ -89,6 +142,18 @@ def test_an_azure_deployment_without_a_key_is_shown_the_servers_identity(file: P
         (ROW + 'api_key = "keyvault:https://v.vault.azure.net/secrets/k"\napi_key_variable = "B"', "not both"),
         (ROW + 'service = "openai"', "OpenAI needs a key"),
         (ROW + 'service = "other"', "Invalid enum value"),
+        (ROW + "uplift_percent = -10", "deployment a: uplift_percent must be from 0 to 100, not -10"),
+        (ROW + "uplift_percent = 1000", "uplift_percent must be from 0 to 100"),
+        (ROW + "uplift_percent = 0.0001", "uplift_percent must have at most 3 decimals"),
+        (ROW + "uplift_percent = nan", "uplift_percent must be a number"),
+        (ROW + 'uplift_percent = "ten"', "uplift_percent"),
+        (ROW + "[deployment.prices]\ntext = { input = 4 }", "missing required field `unit`"),
+        (ROW + '[deployment.prices]\nunit = "1M tokens"\ntext = { inptu = 4 }', "unknown field `inptu`"),
+        (
+            ROW + '[deployment.prices]\nunit = "1M tokens"\ntext = { input = -4 }',
+            "a: prices: text.input must be from 0",
+        ),
+        (ROW + '[deployment.transcription_prices]\nunit = "minute"\n', "a: transcription_prices: it says no price"),
     ],
 )
 def test_what_cannot_work_is_named_with_its_place(file: Path, text: str, said: str) -> None:

@@ -125,7 +125,11 @@ class AvatarVisemes(ServerEvent, tag="avatar.visemes", kw_only=True):
 
 
 class AvatarUsage(ServerEvent, tag="avatar.usage", kw_only=True):
-    """Tokens of one answer, hidden tool rounds included. ``cached_tokens`` are a part of the input."""
+    """Tokens of one answer, hidden tool rounds included. ``cached_tokens`` are a part of the input.
+
+    ``cost_usd`` is what they cost, ``session_cost_usd`` what the session has cost so far, transcriptions included: US
+    dollars as decimal numbers in strings, for a JSON number would be rounded by whoever reads it.
+    """
 
     response_id: str
     input_text_tokens: int
@@ -135,6 +139,8 @@ class AvatarUsage(ServerEvent, tag="avatar.usage", kw_only=True):
     output_text_tokens: int
     output_audio_tokens: int
     total_tokens: int
+    cost_usd: str
+    session_cost_usd: str
 
 
 class AvatarGoingAway(ServerEvent, tag="avatar.going_away", kw_only=True):

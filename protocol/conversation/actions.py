@@ -1,10 +1,12 @@
 """What the machine asks for, as data. The session performs each of these synchronously, in order."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from decimal import Decimal
+from typing import Literal, TypeAlias
 
 from protocol.avatar.events import Source
 from protocol.endings import EndReason
+from protocol.prices.cost import Cost
 from protocol.realtime.usage import Usage
 
 
@@ -97,13 +99,29 @@ class SetDeadline:
     at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """A response of the service ended and is billed: once for each, cancelled and failed ones too."""
+    """Something of the service's is billed: once for each response that ended, cancelled and failed ones too, and for
 
-    response_id: str
-    usage: Usage | None
+    each transcription.
+
+    Attributes:
+        id: of the response, or of the item that was transcribed.
+        connection: the one that it came by; deployment: where that went to.
+        model: whose work it was, as far as it is known.
+        usage: tokens, as far as they make sense; None if the service told nothing.
+        seconds: of sound, where that is what is billed.
+    """
+
+    kind: Literal["response", "transcription"]
+    id: str
     status: str
+    connection: int
+    deployment: str
+    model: str
+    usage: Usage | None
+    seconds: Decimal = Decimal(0)
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from protocol.conversation.actions import Charge, Ignored, Record, Said, SetDeadline, ToolResult
+from protocol.conversation.actions import Ignored, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.asking import MAX_TOOL_ROUNDS, Asking
 from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.calls import ServerCalls
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.findings import Findings
 from protocol.conversation.history import History
+from protocol.conversation.ledger import Ledger
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.requests import Request
 from protocol.conversation.shown_responses import LOST, ShownResponses
@@ -52,6 +53,7 @@ class Answers:
         hidden: HiddenItems,
         history: History,
         states: AvatarStates,
+        ledger: Ledger,
         *,
         avatar_events: bool,
         voicerag_events: bool,
@@ -61,6 +63,7 @@ class Answers:
         self._configuration = configuration
         self._history = history
         self._states = states
+        self._ledger = ledger
         self._shown = ShownResponses(outlet)
         self._asking = Asking(outlet, configuration)
         self._avatar_events = avatar_events
@@ -161,7 +164,7 @@ class Answers:
     def _leave(self, turn: Turn) -> None:
         """Another response began while ``turn`` was not at its end: the service lost one, or the user went on."""
         if turn.phase is Phase.GENERATING:
-            self._shown.ended(turn.response_id, billed=False)
+            self._shown.ended(turn.response_id)
             self._shown.end_turn(turn, "incomplete", None)
             self._turn = None
         else:
@@ -171,12 +174,8 @@ class Answers:
         """``response.done``."""
         response = event.response
         known_as_ended = self._shown.has_ended(response.id)
-        if self._shown.was_billed(response.id):
-            self._calls.lose_those_of(response)
-            self._outlet.do(Ignored("upstream", "response.done", "the response has already ended"))
-            return
         whole = decode_object(frame)
-        self._charge(response)
+        self._shown.ended(response.id)
         live = self._is_live(response.id)
         out_of_band = response.conversation_id is None or response.id in self._shown.out_of_band
         if not live and (known_as_ended or out_of_band or self._is_generating()):
@@ -205,7 +204,7 @@ class Answers:
             and turn.rounds < MAX_TOOL_ROUNDS
         )
         if follows and turn.held:
-            turn.hidden_usage = sum_of(turn.hidden_usage, response.usage)
+            self._hide_usage(turn, response)
         elif turn.held and turn.superseded:
             pass  # the client was told of this turn's end when it was superseded
         else:
@@ -218,20 +217,15 @@ class Answers:
             self._findings.forget()
             self._states.enter("listening")
 
-    def was_billed(self, response_id: str) -> bool:
-        """Whether the end of a response was seen already."""
-        return self._shown.was_billed(response_id)
-
     def failed_here(self, event: ResponseDone) -> bool:
-        """A response failed, for want of another connection. True if it was the answer: it is billed, and broken off.
+        """A response failed, for want of another connection. True if it was the answer, which is broken off.
 
         Its end is not shown: whoever calls this replaces the connection, and ``broken_off`` asks for the answer again.
         """
         turn, response = self._turn, event.response
         if turn is None or not self._is_live(response.id) or any(self._calls.is_one(item) for item in response.output):
             return False
-        self._charge(response)
-        turn.hidden_usage = sum_of(turn.hidden_usage, response.usage)
+        self._hide_usage(turn, response)
         return True
 
     def asks_again(self, event: ResponseDone) -> bool:
@@ -243,10 +237,9 @@ class Answers:
             return False
         if turn.retries >= len(AGAIN_S):
             return False
-        self._charge(response)
         for item_id in self._shown.open_items.forget(response.id):
             self._history.deleted(item_id)
-        turn.hidden_usage = sum_of(turn.hidden_usage, response.usage)
+        self._hide_usage(turn, response)
         turn.phase = Phase.TOOLS
         self._outlet.do(SetDeadline(AGAIN_DEADLINE, self._outlet.now + AGAIN_S[turn.retries]))
         turn.retries += 1
@@ -257,25 +250,25 @@ class Answers:
         if self._turn is not None:
             self._follow_up_if_ready(self._turn)
 
-    def done_too_late(self, event: ResponseDone) -> None:
-        """A response ended by a connection that was left: it is billed, and its calls are lost, once like any other."""
-        response = event.response
-        self._calls.lose_those_of(response)
-        if not self._shown.was_billed(response.id):
-            self._charge(response)
+    def done_for_nobody(self, event: ResponseDone) -> None:
+        """The end of a response is repeated, or comes by a connection that was left: its calls are lost, each once."""
+        self._calls.lose_those_of(event.response)
+        self._shown.ended(event.response.id)
 
-    def _charge(self, response: Response) -> None:
-        """The one place where a response costs money: its end is seen once, whatever repeats it."""
-        self._shown.ended(response.id, billed=True)
-        self._outlet.do(Charge(response.id, response.usage, response.status))
+    def _hide_usage(self, turn: Turn, response: Response) -> None:
+        """The client does not see this response end: what it took is told with the next."""
+        self._shown.ended(response.id)
+        turn.hide(response.usage, self._ledger.usd_of(response.id))
 
     def _finish(self, turn: Turn, frame: bytes, event: ResponseDone) -> None:
         self._shown.show(turn)
-        usage = sum_of(turn.hidden_usage, event.response.usage)
-        self._outlet.to_client(self._calls.shown_done(frame, event, usage if turn.hidden_usage is not None else None))
-        turn.open_to_client, turn.hidden_usage = False, None
+        hidden, usd = turn.take_hidden()
+        usage = sum_of(hidden, event.response.usage)
+        self._outlet.to_client(self._calls.shown_done(frame, event, usage if hidden is not None else None))
+        turn.open_to_client = False
         if usage is not None and self._avatar_events:
-            self._outlet.announce(usage_event(event.response.id, usage))
+            usd += self._ledger.usd_of(event.response.id)
+            self._outlet.announce(usage_event(event.response.id, usage, usd, self._ledger.usd))
 
     def _finish_beside(self, frame: bytes, event: ResponseDone, *, shown: bool) -> None:
         """The end of a response that is not the turn's: nobody waits for its calls."""
@@ -547,7 +540,7 @@ class Answers:
             if words:
                 said.append(words)
                 self._outlet.do(Record(Said(item_id, "assistant", words)))
-        self._shown.ended(turn.response_id, billed=False)
+        self._shown.ended(turn.response_id)
         nothing_shown = turn.held
         if turn.open_to_client:
             self._shown.end_turn(turn, "incomplete", None)

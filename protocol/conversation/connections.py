@@ -11,6 +11,7 @@ from protocol.conversation.avatar_states import AvatarStates
 from protocol.conversation.client_side import ClientSide
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.idle_watch import IdleWatch
+from protocol.conversation.ledger import RESPONSE_DONE, TRANSCRIBED, Ledger
 from protocol.conversation.limits import Limits
 from protocol.conversation.outlet import OWN_EVENT_PREFIX, Outlet
 from protocol.conversation.playback import Playback
@@ -28,6 +29,7 @@ from protocol.conversation.succession import (
     Succession,
 )
 from protocol.endings import EndReason
+from protocol.prices.terms import Terms
 from protocol.realtime import server_events as server
 from protocol.realtime.codec import Head, decode_object, encode, read_head
 from protocol.realtime.error_classes import ErrorClass
@@ -58,6 +60,7 @@ class Connections:
         states: AvatarStates,
         presence: Presence,
         idle: IdleWatch,
+        ledger: Ledger,
         limits: Limits,
         *,
         end: Callable[[EndReason, str, float | None], None],
@@ -73,6 +76,7 @@ class Connections:
         self._states = states
         self._presence = presence
         self._idle = idle
+        self._ledger = ledger
         self._limits = limits
         self._end = end
         self._person_is_there = person_is_there
@@ -98,8 +102,11 @@ class Connections:
 
     # They open, speak and end
 
-    def opened(self, number: int, wall: float, transcription_model: str | None, *, has_others: bool) -> None:
+    def opened(
+        self, number: int, wall: float, transcription_model: str | None, terms: Terms, *, has_others: bool
+    ) -> None:
         """A connection is open; see ``Conversation.on_upstream_open``."""
+        self._ledger.opened(number, terms, wall)
         opened = self._known(number, "open")
         if opened is None:
             return
@@ -119,8 +126,13 @@ class Connections:
         """
         head = read_head(frame)
         by = self._known(number, head.type)
+        if head.type in (RESPONSE_DONE, TRANSCRIBED) and self._succession.was_asked_for(number):
+            # Whoever it comes by, and whatever becomes of it: it is billed.
+            is_new = self._ledger.take(number, frame, head.type)
+            if head.type == RESPONSE_DONE and (by is None or not is_new):
+                self._done_for_nobody(frame, head, why="" if by is None else "the response has already ended")
+                return by is not None
         if by is None:
-            self._heard_too_late(number, frame, head)
             return False
         if by is self._succession.standby:
             self._heard_of_standby(by, frame, head)
@@ -151,19 +163,21 @@ class Connections:
             self._outlet.do(Ignored("upstream", what, "it came by a connection that is over"))
         return known
 
-    def _heard_too_late(self, connection: int, frame: bytes, head: Head) -> None:
-        """By a connection that was left nothing is said any more; but what it generated is billed."""
-        if head.type == "response.done" and self._succession.was_asked_for(connection):
-            _, event = read_event(frame, head)
-            if isinstance(event, server.ResponseDone):
-                self._answers.done_too_late(event)
+    def _done_for_nobody(self, frame: bytes, head: Head, *, why: str) -> None:
+        _, event = read_event(frame, head)
+        if isinstance(event, server.ResponseDone):
+            self._answers.done_for_nobody(event)
+            if why:
+                self._outlet.do(Ignored("upstream", RESPONSE_DONE, why))
 
     def _heard_of_standby(self, standby: Connection, frame: bytes, head: Head) -> None:
         item_id = None
         match read_event(frame, head)[1]:
             case server.SessionCreated(event_id=event_id, session=session):
+                self._ledger.told(standby.number, decode_object(frame)["session"])
                 self._succession.greeted(standby, event_id, session.expires_at or None)
             case server.SessionUpdated(session=session):
+                self._ledger.told(standby.number, decode_object(frame)["session"])
                 self._succession.expires(standby, session.expires_at or None)
             case server.ItemAdded(item=item) | server.ItemCreated(item=item):
                 item_id = item.id or None
@@ -177,6 +191,7 @@ class Connections:
             case "session.created":
                 _, created = read_event(frame, head)
                 if isinstance(created, server.SessionCreated):
+                    self._ledger.told(connection.number, decode_object(frame)["session"])
                     # Shown when our configuration is confirmed: the client never sees a session that is not yet ours.
                     self._succession.greeted(connection, created.event_id, created.session.expires_at or None)
             case "session.updated":
@@ -199,8 +214,7 @@ class Connections:
         _, done = read_event(frame, head)
         if not isinstance(done, server.ResponseDone):
             return
-        repeated = self._answers.was_billed(done.response.id)
-        kind = ErrorClass.BENIGN if repeated else self._watch.ended(done.response)
+        kind = self._watch.ended(done.response)
         if kind is ErrorClass.RETRY and self._answers.asks_again(done):
             return
         details = done.response.status_details
@@ -216,6 +230,7 @@ class Connections:
         self._last_error = ""
         self._succession.expires(connection, event.session.expires_at or None)
         updated = decode_object(frame)
+        self._ledger.told(connection.number, updated["session"])
         is_own = self._succession.confirmed_own(connection)
         if not is_own:
             self._configuration.confirmed()

@@ -9,7 +9,7 @@ What holds for any order of events (kept by property tests and by simulation):
 * every response that the client sees begin ends for it exactly once, and nothing of it follows its end;
 * every server tool call is answered exactly once, or recorded as lost;
 * no item is truncated later than it was heard, nor heard longer than it was sent;
-* every ``response.done`` is charged exactly once;
+* every ``response.done`` and every transcription is charged exactly once, at the prices of where it came from;
 * nothing that is said by a connection that is over counts, and what it had not settled is said to the next;
 * a client that resumes gets all that it missed, once and in order, or is told that it cannot;
 * Close is asked for once, and nothing is asked for after it.
@@ -32,6 +32,7 @@ from protocol.conversation.guard import GUARD_DEADLINE, Guard, GuardPolicy
 from protocol.conversation.history import History
 from protocol.conversation.idle_watch import IDLE_DEADLINE, IdleWatch, Silence
 from protocol.conversation.interruption import Interruption
+from protocol.conversation.ledger import Ledger
 from protocol.conversation.limits import Limits
 from protocol.conversation.lost_speech import LOST_SPEECH_DEADLINE, LostSpeech
 from protocol.conversation.outlet import Outlet
@@ -42,6 +43,8 @@ from protocol.conversation.service_side import ServiceSide
 from protocol.conversation.succession import Succession
 from protocol.conversation.visibility import HiddenItems
 from protocol.endings import EndReason
+from protocol.prices.book import PriceBook
+from protocol.prices.terms import Terms
 from protocol.realtime.codec import InvalidEvent, read_head
 from protocol.realtime.server_events import ErrorDetail
 
@@ -50,6 +53,8 @@ DURATION_DEADLINE = "duration"
 # Seconds within which a client that is sent away is asked to connect again: as long as another server needs to be
 # there in a rolling update, and not all of them at once.
 _RECONNECT_WITHIN_S = 5.0
+# Of a deployment of which nobody says what it costs.
+_NO_TERMS = Terms(deployment="")
 
 
 class Conversation:
@@ -62,6 +67,10 @@ class Conversation:
         new_id: makes unique ids of at most 20 characters; chance is the caller's.
         limits: how long it waits for what.
         guard: what the person says is looked at before it is answered; the configuration must be guarded, too.
+        prices: what models cost.
+
+    Attributes:
+        ledger: what it has cost so far; to be read only.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class Conversation:
         limits: Limits | None = None,
         voicerag_events: bool = False,
         guard: GuardPolicy | None = None,
+        prices: PriceBook,
     ) -> None:
         self._configuration = configuration
         self._avatar_events = avatar_events
@@ -82,12 +92,14 @@ class Conversation:
         self._history = History()
         self._playback = Playback()
         self._states = AvatarStates(outlet, told=avatar_events)
+        self.ledger = Ledger(outlet, prices)
         self._answers = Answers(
             outlet,
             configuration,
             self._hidden,
             self._history,
             self._states,
+            self.ledger,
             avatar_events=avatar_events,
             voicerag_events=voicerag_events,
             tool_s=limits.tool_s,
@@ -145,6 +157,7 @@ class Conversation:
             self._states,
             self._presence,
             self._idle,
+            self.ledger,
             limits,
             end=self._end_for_want_of_service,
             person_is_there=self._person_is_there,
@@ -223,14 +236,16 @@ class Conversation:
         wall: float,
         transcription_model: str | None = None,
         has_others: bool = False,
+        terms: Terms = _NO_TERMS,
     ) -> list[Action]:
         """A connection to the service is open. ``wall`` is the time of day, in Unix seconds.
 
         ``transcription_model``: what transcribes speech at this service, where it is called otherwise than elsewhere.
         ``has_others``: another deployment may serve where this one says that it cannot.
+        ``terms``: what using it costs.
         """
         self._outlet.now = now
-        self._connections.opened(connection, wall, transcription_model, has_others=has_others)
+        self._connections.opened(connection, wall, transcription_model, terms, has_others=has_others)
         return self._finish()
 
     def on_upstream(self, connection: int, frame: bytes, now: float) -> list[Action]:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -18,10 +18,12 @@ from protocol.conversation.guard import Guard
 from protocol.conversation.history import History
 from protocol.conversation.interruption import Interruption
 from protocol.conversation.journal import Unsettled
+from protocol.conversation.ledger import RESPONSE_DONE, TRANSCRIBED
 from protocol.conversation.outlet import Outlet
 from protocol.conversation.playback import Playback
 from protocol.conversation.succession import Connection
 from protocol.conversation.visibility import HiddenItems
+from protocol.prices.metering import metered
 from protocol.realtime import server_events as server
 from protocol.realtime.codec import (
     Head,
@@ -37,8 +39,6 @@ AUDIO_DELTA = "response.output_audio.delta"
 _VISEME = "response.animation_viseme.delta"
 # About eight seconds of speech: what waits to be sent together stays small.
 _VISEMES_AT_ONCE = 100
-# What may be left out of a response.done that cannot be read, the least first.
-_UNREADABLE: tuple[dict[str, Any], ...] = ({"usage": None}, {"output": []}, {"usage": None, "output": []})
 # The person's turns that are remembered as having been spoken.
 _SPOKEN_KEPT = 32
 
@@ -81,7 +81,7 @@ class ServiceSide:
         self._untranscribed: deque[str] = deque(maxlen=_SPOKEN_KEPT)
         self._handlers: dict[str, Callable[[Connection, bytes, Any], None]] = {
             "response.created": lambda _, frame, event: answers.created(frame, event),
-            "response.done": lambda _, frame, event: answers.done(frame, event),
+            RESPONSE_DONE: lambda _, frame, event: answers.done(frame, event),
             "response.output_item.added": lambda _, frame, event: answers.item_added(frame, event),
             "response.output_item.done": lambda _, frame, event: answers.item_done(frame, event),
             "conversation.item.added": self._item_placed,
@@ -90,7 +90,7 @@ class ServiceSide:
             "conversation.item.deleted": self._deleted,
             "conversation.item.truncated": self._truncated,
             "conversation.item.retrieved": self._retrieved,
-            "conversation.item.input_audio_transcription.completed": self._transcribed,
+            TRANSCRIBED: self._transcribed,
             "conversation.item.input_audio_transcription.failed": self._not_transcribed,
             "input_audio_buffer.committed": self._committed,
             "input_audio_buffer.cleared": self._cleared,
@@ -311,22 +311,32 @@ class ServiceSide:
 def read_event(frame: bytes, head: Head) -> tuple[bytes, server.ServerEvent | None]:
     """An event of a known type, and its frame.
 
-    The end of a response must not be lost for a field of it that this version cannot read: it then goes on without its
-    usage, its output, or both. Raises ``InvalidEvent`` for anything else that does not fit.
+    The end of a response, or a transcript, must not be lost for a field of it that this version cannot read: it then
+    goes on with as much of its usage as makes sense, without its output, or both. Raises ``InvalidEvent`` for anything
+    else that does not fit.
     """
     try:
         return frame, decode_server(frame, head)
     except InvalidEvent:
-        if head.type != "response.done":
+        if head.type not in (RESPONSE_DONE, TRANSCRIBED):
             raise
-    event = decode_object(frame)
-    if not isinstance(event.get("response"), dict):
-        raise InvalidEvent(invalid("invalid_type", "A response.done without a response."))
-    for unreadable in _UNREADABLE:
-        lesser = encode({**event, "response": {**event["response"], **unreadable}})
+    for lesser in _lesser(decode_object(frame), head.type):
         with contextlib.suppress(InvalidEvent):
-            return lesser, decode_server(lesser, head)
-    raise InvalidEvent(invalid("invalid_type", "A response.done that cannot be read."))
+            return (readable := encode(lesser)), decode_server(readable, head)
+    raise InvalidEvent(invalid("invalid_type", f"A {head.type} that cannot be read."))
+
+
+def _lesser(event: dict[str, Any], event_type: str) -> Iterator[dict[str, Any]]:
+    """An event without what may be unreadable in it, the least first."""
+    if event_type == TRANSCRIBED:
+        yield {**event, "usage": None}
+    elif isinstance(response := event.get("response"), dict):
+        used = metered(response.get("usage"))
+        usage = msgspec.to_builtins(used.usage) if used is not None else None
+        readable = {"usage": usage}
+        without_output: dict[str, Any] = {"output": []}
+        for lesser in (readable, without_output, {**readable, **without_output}):
+            yield {**event, "response": {**response, **lesser}}
 
 
 def unnamed(error: server.ErrorDetail) -> server.ErrorDetail:

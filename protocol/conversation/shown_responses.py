@@ -30,20 +30,16 @@ class ShownResponses:
         self._outlet = outlet
         self.open_items = OpenItems()
         self.out_of_band: dict[str, bytes] = {}
-        # Responses that are over for the client, and whether their end was billed.
-        self._ended: OrderedDict[str, bool] = OrderedDict()
+        # Responses that are over for the client.
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def has_ended(self, response_id: str) -> bool:
         """Whether a response is over for the client."""
         return response_id in self._ended
 
-    def was_billed(self, response_id: str) -> bool:
-        """Whether its end was billed."""
-        return self._ended.get(response_id, False)
-
-    def ended(self, response_id: str, *, billed: bool) -> None:
-        """A response is over. Billed once, it stays so."""
-        self._ended[response_id] = billed or self.was_billed(response_id)
+    def ended(self, response_id: str) -> None:
+        """A response is over."""
+        self._ended[response_id] = None
         while len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
 
@@ -57,14 +53,14 @@ class ShownResponses:
         """Ends a turn's response for the client that the service did not end, or that the client never saw begin."""
         self.show(turn)
         turn.open_to_client = False
-        usage, turn.hidden_usage = turn.hidden_usage, None
+        usage, _ = turn.take_hidden()
         details = {"reason": reason} if reason else {"error": error} if error else {}
         self._end(turn.response_id, turn.created, status, details, usage)
 
     def fail_out_of_band(self) -> None:
         """The connection is gone: responses outside the conversation are not asked for again: nobody may want them."""
         for response_id, created in self.out_of_band.items():
-            self.ended(response_id, billed=False)
+            self.ended(response_id)
             self._end(response_id, created, "failed", {"error": LOST})
         self.out_of_band.clear()
 

@@ -1,10 +1,12 @@
 """Frames that we make in the service's stead: the beginning or the end of a response that it did not tell."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from protocol.avatar.events import AvatarUsage
+from protocol.prices.rates import dollars
 from protocol.realtime.codec import encode
 from protocol.realtime.usage import Usage
 
@@ -39,8 +41,8 @@ def sum_of(first: Usage | None, second: Usage | None) -> Usage | None:
     return first + second
 
 
-def usage_event(response_id: str, usage: Usage) -> AvatarUsage:
-    """Usage as avatar clients are told."""
+def usage_event(response_id: str, usage: Usage, usd: Decimal, session_usd: Decimal) -> AvatarUsage:
+    """Usage as avatar clients are told, with what it cost and what the session has cost so far."""
     read, written = usage.input_token_details, usage.output_token_details
     return AvatarUsage(
         response_id=response_id,
@@ -51,4 +53,6 @@ def usage_event(response_id: str, usage: Usage) -> AvatarUsage:
         output_text_tokens=written.text_tokens,
         output_audio_tokens=written.audio_tokens,
         total_tokens=usage.total_tokens,
+        cost_usd=dollars(usd),
+        session_cost_usd=dollars(session_usd),
     )

@@ -2,8 +2,10 @@
 
 import enum
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from protocol.conversation.synthetic import sum_of
 from protocol.realtime.usage import Usage
 
 
@@ -29,7 +31,7 @@ class Turn:
         calls_in_round: server tool calls of the current response.
         call_items: items of the turn's server tool calls and their outputs, in order.
         rounds: how many responses of this turn ended in server tool calls.
-        hidden_usage: usage of responses the client never saw.
+        hidden_usage, hidden_usd: usage and price of responses the client never saw.
         interrupted: the user began to speak while the response was generated.
         superseded: the user or the client went on to something else; no follow-up is asked for.
         client_create: the client's ``response.create`` that waits for our tools' results.
@@ -49,6 +51,7 @@ class Turn:
     call_items: list[str] = field(default_factory=list)
     rounds: int = 0
     hidden_usage: Usage | None = None
+    hidden_usd: Decimal = Decimal(0)
     open_to_client: bool = False
     interrupted: bool = False
     superseded: bool = False
@@ -62,3 +65,13 @@ class Turn:
     def active_to_client(self) -> bool:
         """Whether the client must take a response to be active: one that is shown, or one that is still hidden."""
         return self.open_to_client or self.held
+
+    def hide(self, usage: Usage | None, usd: Decimal) -> None:
+        """A response of the turn ended that the client never saw: the next that it sees end counts for both."""
+        self.hidden_usage, self.hidden_usd = sum_of(self.hidden_usage, usage), self.hidden_usd + usd
+
+    def take_hidden(self) -> tuple[Usage | None, Decimal]:
+        """Usage and price of what the client never saw; it is told now, once."""
+        hidden = self.hidden_usage, self.hidden_usd
+        self.hidden_usage, self.hidden_usd = None, Decimal(0)
+        return hidden

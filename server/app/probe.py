@@ -49,12 +49,16 @@ async def probe(settings: Settings, tell: Tell) -> int:
 
 async def _deployments(settings: Settings, cloud: Cloud, tell: Tell) -> int:
     problems = 0
+    book = settings.price_book()
 
     async def one(spec: DeploymentSpec) -> None:
         nonlocal problems
         where = f"deployment {spec.name}"
         try:
-            tell("ok", f"{where}: {await _greeting(settings, cloud, spec)}")
+            model = await _greeting(settings, cloud, spec)
+            tell("ok", f"{where}: answers, as {model}")
+            if spec.model is None and spec.rates is None and not book.knows(model, "conversation"):
+                tell("WARNING", f"{where}: there is no price for {model}. Look at LIVEAVATAR_PRICES; see docs/costs.md")
         except LiveAvatarError as fault:
             problems += 1
             tell("PROBLEM", f"{where}: {fault.message}")
@@ -107,7 +111,7 @@ async def _first_word(connection: UpstreamConnection, spec: DeploymentSpec) -> s
             raise UpstreamFault("It speaks, but not the Realtime protocol.", code="upstream_protocol") from None
         match event:
             case SessionCreated():
-                return f"answers, as {event.session.model}"
+                return event.session.model or "a model that it does not name"
             case Error():
                 code = event.error.code or event.error.type
                 text = f"It refused the session ({code}). Look at {spec.deployment_name} and {spec.key_name}."

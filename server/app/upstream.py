@@ -3,6 +3,8 @@
 import structlog
 import trio
 
+from protocol.prices.book import EMBEDDED_MODEL
+from protocol.prices.terms import Terms
 from server.app.cloud import Cloud
 from server.deployments import DeploymentSpec
 from server.settings import Settings
@@ -15,6 +17,8 @@ from server.upstream.deployment import Deployment, deployment
 from server.upstream.websocket import ConnectionBounds
 
 _log = structlog.get_logger("liveavatar.app")
+
+_EMBEDDED_TERMS = Terms(deployment="embedded", model=EMBEDDED_MODEL, transcription_model=EMBEDDED_MODEL)
 
 
 async def open_deployments(settings: Settings, cloud: Cloud, services: trio.Nursery) -> list[Deployment]:
@@ -64,6 +68,7 @@ def _breakable(settings: Settings, connector: Connector, *, spec: DeploymentSpec
         priority=spec.priority if spec else 1,
         weight=spec.weight if spec else 1.0,
         transcription_model=spec.transcription_model if spec else None,
+        terms=spec.terms if spec else _EMBEDDED_TERMS,
         failures=settings.breaker_failures,
         cool_down_s=settings.breaker_cool_down,
         max_cool_down_s=settings.breaker_max_cool_down,

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
+from protocol.prices.terms import Terms
 
 
 class Origin(Protocol):
@@ -23,6 +24,11 @@ class Origin(Protocol):
     @property
     def transcription_model(self) -> str | None:
         """What transcribes the user's speech there; None is the server's own setting."""
+        ...
+
+    @property
+    def terms(self) -> Terms:
+        """What using it costs."""
         ...
 
     def leave_alone(self, seconds: float, why: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from protocol.prices.terms import Terms
 from server.breaker import COOL_DOWN_S, FAILURES, MAX_COOL_DOWN_S, CircuitBreaker
 from server.upstream.base import Connector
 from server.upstream.retries import RetryBudget
@@ -13,7 +14,7 @@ class Deployment:
     """One place that serves sessions; implements ``Origin``. All sessions share its breaker and its retries.
 
     Attributes:
-        name, region, transcription_model: see ``Origin``.
+        name, region, transcription_model, terms: see ``Origin``.
         priority: 1 is asked first; the next only when none of those can be had.
         weight: of several with one priority, how often this one is asked first, in proportion.
         last_fault: why it was of no use the last time, until it is of use again.
@@ -27,6 +28,7 @@ class Deployment:
     priority: int
     weight: float
     transcription_model: str | None
+    terms: Terms
     last_fault: str = ""
 
     def leave_alone(self, seconds: float, why: str) -> None:
@@ -43,6 +45,7 @@ def deployment(
     priority: int = 1,
     weight: float = 1.0,
     transcription_model: str | None = None,
+    terms: Terms | None = None,
     failures: int = FAILURES,
     cool_down_s: float = COOL_DOWN_S,
     max_cool_down_s: float = MAX_COOL_DOWN_S,
@@ -59,6 +62,7 @@ def deployment(
         priority=priority,
         weight=weight,
         transcription_model=transcription_model,
+        terms=terms or Terms(deployment=name),
     )
 
 

@@ -13,6 +13,7 @@ import trio
 
 from server.knowledge.ingest import ingest
 from server.knowledge.sqlite import KnowledgeIndex
+from server.prices.files import read_prices
 from server.secret import Secret
 from tests.browser.conftest import killable, serving_on, visiting
 from tests.browser.devtools import Page, browser, correlation
@@ -27,7 +28,7 @@ LONG = "Tell me about the Great Tide Machine."
 # Collects what the page's avatar tells, with the time at which it told it.
 LISTEN = """(() => {
   globalThis.told = {};
-  for (const name of ["sound", "interrupted", "question", "answered", "closed", "session", "microphone"])
+  for (const name of ["sound", "interrupted", "question", "answered", "usage", "closed", "session", "microphone"])
     page.avatar.on(name, (detail) => (told[name] ??= []).push({ at: performance.now(), ...detail }));
   page.avatar.on("event", ({ type }) => (told[type] ??= []).push({ at: performance.now() }));
 })()"""
@@ -345,6 +346,30 @@ globalThis.SpeechRecognition = class {
   abort() { clearInterval(this.timer); setTimeout(() => this.onend(), 10); }
 };
 """
+
+
+PRICED = """
+[[price]]
+models = ["liveavatar-simulator"]
+unit = "1M tokens"
+text = { input = 4, cached = 0.40, output = 16 }
+audio = { input = 32, cached = 0.40, output = 64 }
+"""
+
+
+async def test_what_an_answer_cost_is_shown_where_it_costs(prepared_data: Path, profile: Path, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICED, encoding="utf-8")
+    async with visiting(prepared_data, profile, own_prices=read_prices(prices, [])) as visit:
+        page = visit.page
+        await connected(page)
+        await page.ask("Who founded the museum?")
+        await page.until_text("#log", " so far")
+        await page.until("page.avatar.state === 'listening'")
+        [usage] = await told(page, "usage")
+        shown = await page.text(".facts")
+        assert f"${float(usage['cost_usd']):.4f}, ${float(usage['session_cost_usd']):.4f} so far" in shown
+        assert float(usage["cost_usd"]) > 0
 
 
 # The server tells what it knows when the page has long been in use.

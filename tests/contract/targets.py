@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from server.app.cloud import Cloud, open_cloud
 from server.app.upstream import listed_connector
 from server.deployments import DeploymentSpec
 from server.secret import Secret
-from server.settings import Settings, load
+from server.settings import Settings, SettingsError, load
 from server.simulator.settings import SimulatorSettings
 from server.upstream.base import Connector, UpstreamConnection
 from tests.simulator.driver import simulator
@@ -24,13 +24,25 @@ Json = dict[str, Any]
 
 LIVE = "live"
 IS_LIVE = bool(os.environ.get("TESTS_LIVE"))
-TARGETS = ("azure", "openai", *([LIVE] if IS_LIVE else []))
 
 # A real model thinks; the simulator does not.
 PATIENCE_S = 30.0 if IS_LIVE else 10.0
+_ENV_FILE = Path(".env")
 _KEY = "sk-contract-0123456789abcdef"
 _WRONG_KEY = "sk-wrong-0123456789abcdefghij"
 _NO_MODEL = "there-is-no-such-deployment"
+
+
+def live_targets(environ: Mapping[str, str], env_file: Path | None) -> tuple[str, ...]:
+    """A target for every deployment that is set up; ``live`` alone where there is none, whose tests say so."""
+    try:
+        deployments = load(environ, env_file).deployments
+    except SettingsError:
+        deployments = ()
+    return tuple(f"{LIVE}-{spec.name}" for spec in deployments) or (LIVE,)
+
+
+TARGETS = ("azure", "openai", *(live_targets(os.environ, _ENV_FILE) if IS_LIVE else ()))
 
 
 class Wire:
@@ -147,9 +159,8 @@ class Target:
 @asynccontextmanager
 async def opened(name: str) -> AsyncIterator[Target]:
     """The target of this name, for as long as the block lasts."""
-    if name == LIVE:
-        settings = load(os.environ, Path(".env"))
-        async with _target(name, settings) as target:
+    if name.partition("-")[0] == LIVE:
+        async with _target(name, load(os.environ, _ENV_FILE)) as target:
             yield target
         return
     service = SimulatorSettings(service=name, api_key=_KEY, models=("gpt-realtime",))  # type: ignore[arg-type]
@@ -173,5 +184,6 @@ async def _target(name: str, settings: Settings) -> AsyncIterator[Target]:
         )
     async with open_cloud(settings) as cloud, trio.open_nursery() as services:
         cloud.start(services)
-        yield Target(name, settings.deployments[0], settings, cloud)
+        named = (spec for spec in settings.deployments if name == f"{LIVE}-{spec.name}")
+        yield Target(name, next(named, settings.deployments[0]), settings, cloud)
         services.cancel_scope.cancel()

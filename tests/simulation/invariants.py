@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from protocol.conversation.actions import Called, Charge, Close, Heard, Record, RunTool, ToClient, ToUpstream
+from protocol.conversation.actions import Called, Close, Heard, Record, RunTool, ToClient, ToUpstream
 from protocol.endings import EndReason
-from tests.simulation import contexts, losses, stories
+from tests.simulation import contexts, losses, money, stories
 from tests.simulation.evidence import OWN_EVENT, Case, cases
 from tests.simulation.intruder import FORBIDDEN, LOCKED_OUT
 from tests.simulation.mind import SEARCH, Json
@@ -113,27 +113,6 @@ def _tools_are_answered_once(case: Case) -> Iterator[str]:
             yield f"{item['call_id']} of {line.name} was neither run nor recorded as lost"
 
 
-def _each_response_is_charged_once(case: Case) -> Iterator[str]:
-    charged = Counter(action.response_id for _, action in case.actions if isinstance(action, Charge))
-    tokens = {action.response_id: action.usage for _, action in case.actions if isinstance(action, Charge)}
-    ended: dict[str, tuple[float, int]] = {}
-    for at, line, event in case.delivered("response.done"):
-        if isinstance(event["response"], dict):
-            response_id = event["response"]["id"]
-            ended.setdefault(response_id, (at, line.session.meter[response_id]))
-    for response_id, (at, metered) in ended.items():
-        if charged[response_id] == 0 and at < case.closed_at:
-            yield f"{response_id} was not charged"
-        usage = tokens.get(response_id)
-        if charged[response_id] and (usage is None or usage.total_tokens != metered):
-            yield f"{response_id} was charged with {usage}, and the meter says {metered}"
-    for response_id, times in charged.items():
-        if times > 1:
-            yield f"{response_id} was charged {times} times"
-        if response_id not in ended:
-            yield f"{response_id} was charged and never ended"
-
-
 def _nothing_more_was_heard_than_played(case: Case) -> Iterator[str]:
     sent_ms: dict[str, float] = {}
     for at, action in case.actions:
@@ -204,7 +183,9 @@ def _a_lost_line_is_not_the_end(case: Case) -> Iterator[str]:
 PROMISES: tuple[Callable[[Case], Iterator[str]], ...] = (
     _one_ending,
     _tools_are_answered_once,
-    _each_response_is_charged_once,
+    money.each_bill_is_charged_once,
+    money.the_ledger_is_the_meter,
+    money.the_client_is_told_the_sum,
     _nothing_more_was_heard_than_played,
     _the_service_is_not_asked_for_nonsense,
     _an_interruption_is_noted,

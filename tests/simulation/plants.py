@@ -20,6 +20,10 @@ _ANSWERS = "protocol.conversation.answers"
 _CALLS = "protocol.conversation.calls"
 _HISTORY = "protocol.conversation.history"
 _INTERRUPTION = "protocol.conversation.interruption"
+_LEDGER = "protocol.conversation.ledger"
+_COST = "protocol.prices.cost"
+_RATES = "protocol.prices.rates"
+_TERMS = "protocol.prices.terms"
 _JOURNAL = "protocol.conversation.journal"
 _CONNECTIONS = "protocol.conversation.connections"
 _OUTLET = "protocol.conversation.outlet"
@@ -34,15 +38,33 @@ _AUTHENTICATOR = "server.security.authenticator"
 
 PLANTS: tuple[Plant, ...] = (
     # Money
-    Plant("a response is billed again when its end is repeated", _ANSWERS,
-          "if self._shown.was_billed(response.id):", "if False:"),
-    Plant("a cancelled response is not billed", _ANSWERS,
-          "self._outlet.do(Charge(response.id, response.usage, response.status))",
-          "response.status == 'cancelled' or "
-          "self._outlet.do(Charge(response.id, response.usage, response.status))"),
-    Plant("a response is billed without its tokens", _ANSWERS,
-          "self._outlet.do(Charge(response.id, response.usage, response.status))",
-          "self._outlet.do(Charge(response.id, None, response.status))"),
+    Plant("a response is billed again when its end is repeated", _LEDGER,
+          " or response_id in self._charged:", ":"),
+    Plant("a transcription is billed again when it is repeated", _LEDGER,
+          "if not item_id or key in self._charged:", "if not item_id:"),
+    Plant("a cancelled response is not billed", _LEDGER,
+          '        cost = cost_of(used, price, is_owed=status != "failed")\n',
+          "        cost = cost_of(used, price)\n        if status == 'cancelled':\n            return True\n"),
+    Plant("transcriptions are not billed", _CONNECTIONS,
+          "if head.type in (RESPONSE_DONE, TRANSCRIBED) and", "if head.type == RESPONSE_DONE and"),
+    Plant("a response is billed without its tokens", _LEDGER,
+          "                usage=used.usage if used is not None else None,\n                cost=cost,\n",
+          "                usage=None,\n                cost=cost,\n"),
+    Plant("a response is priced as another connection's model", _LEDGER,
+          "            self._served.move_to_end(connection)\n            return self._served[connection]\n",
+          "            return next(iter(self._served.values()))\n"),
+    Plant("what was cached costs as much as what was not", _COST,
+          'bill.tokens(modality, "input", read[modality] - cached[modality])',
+          'bill.tokens(modality, "input", read[modality])'),
+    Plant("tokens of an unknown kind are the cheapest", _RATES,
+          "return max(known, key=lambda one: one[1], default=None)",
+          "return min(known, key=lambda one: one[1], default=None)"),
+    Plant("a regional deployment costs what any does", _TERMS,
+          "row.rates.raised(terms.uplift_percent) if row", "row.rates if row"),
+    Plant("a model that nobody knows costs nothing", _TERMS,
+          "        return self.dearest.tokens[modality, kind], False\n", "        return _NO_UPLIFT, False\n"),
+    Plant("the session's cost leaves out what nobody saw", _LEDGER,
+          "        self.usd += usd\n", "        self.usd += usd if charge.status == 'completed' else 0\n"),
     # Tools
     Plant("a tool's answer is lost", _CALLS, "        self._outlet.send_event(create)\n", "        pass\n"),
     Plant("a tool's answer is given twice", _CALLS,

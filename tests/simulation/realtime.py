@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 import trio
 
-from tests.simulation import sound
+from tests.simulation import meter, sound
 from tests.simulation.ears import Ears
 from tests.simulation.mind import SEARCH, Intent, Item, Json, decide
 from tests.simulation.sound import VOICE, Sound
@@ -54,6 +54,7 @@ class ServiceSession:
     Attributes:
         context: the items, in order.
         meter: tokens of each response that ended, by its id.
+        bills: picodollars of each response and each transcription, by the id of the response or item.
         refused: errors that were said, with the event they are for.
         begun_by: the request of each response that was asked for.
         words: all words of each assistant's item, also of what was cut off later.
@@ -70,11 +71,13 @@ class ServiceSession:
         habits: Habits,
         nursery: trio.Nursery,
         expires_at: float,
+        model: str = meter.MODELS[0],
     ) -> None:
         self._say, self._reach, self._new_id = say, reach, new_id
         self._utterances, self._habits, self._nursery = utterances, habits, nursery
         self.context: list[Item] = []
         self.meter: dict[str, int] = {}
+        self.bills: dict[str, int] = {}
         self.refused: list[tuple[str, Json]] = []
         self.took_over = False
         self.words: dict[str, str] = {}
@@ -96,7 +99,7 @@ class ServiceSession:
             "type": "realtime",
             "object": "realtime.session",
             "id": new_id("sess"),
-            "model": "model",
+            "model": model,
             "instructions": "",
             "tools": [],
             "tool_choice": "auto",
@@ -179,7 +182,8 @@ class ServiceSession:
     async def _transcribe(self, item_id: str, text: str) -> None:
         await trio.sleep(self._habits.transcribe_s)
         event = {"type": "conversation.item.input_audio_transcription.completed", "item_id": item_id}
-        self._say({**event, "content_index": 0, "transcript": text, "usage": {"type": "duration", "seconds": 1}})
+        self.bills[item_id] = meter.transcription_price(item_id)
+        self._say({**event, "content_index": 0, "transcript": text, "usage": meter.transcription_usage(item_id)})
 
     def _clear(self, _event: Json) -> None:
         self.ears.clear()
@@ -385,8 +389,8 @@ class ServiceSession:
         if response is self.active:
             self.active = None
         self._beside.pop(response.id, None)
-        # Each its own, so that a charge tells what it is for.
-        self.meter[response.id] = 1000 + 7 * sum(response.id.encode()) + len(self.context)
+        tokens = self.meter[response.id] = meter.tokens_of(response.id, len(self.context))
+        self.bills[response.id] = meter.price_of(response.id, tokens, self.config["model"])
         self._say({"type": "response.done", "response": self._shown(response)})
         self._say({"type": "rate_limits.updated", "rate_limits": []})
 
@@ -399,9 +403,7 @@ class ServiceSession:
                 details["reason"] = response.reason
             if response.status == "failed":
                 details["error"] = {"type": "server_error", "code": "server_error", "message": "It failed."}
-        usage = None
-        if tokens is not None:
-            usage = {"total_tokens": tokens, "input_tokens": tokens - 7, "output_tokens": 7}
+        usage = meter.usage_of(response.id, tokens) if tokens is not None else None
         return {
             "object": "realtime.response",
             "id": response.id,

@@ -22,6 +22,7 @@ from server.transport.websocket import WebSocket, WebSocketOptions
 from server.upstream.base import UpstreamRefused, UpstreamUnreachable
 from server.upstream.websocket import WebSocketConnection
 from tests.simulation.journal import Journal
+from tests.simulation.meter import MODELS
 from tests.simulation.mind import Json
 from tests.simulation.observer import Observer
 from tests.simulation.realtime import Habits, ServiceSession
@@ -236,6 +237,7 @@ class ModelService:
                 habits=self._habits,
                 nursery=nursery,
                 expires_at=expires_at,
+                model=MODELS[line.number % len(MODELS)],
             )
             nursery.start_soon(line.websocket.run)
             nursery.start_soon(self._expire, line, say)

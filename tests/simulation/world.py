@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -19,10 +20,12 @@ from protocol.conversation.actions import Verdict
 from protocol.conversation.guard import GuardPolicy
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
+from protocol.prices.terms import Terms
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
 from server.edge.head import HeadRefused, read_head
 from server.edge.upgrade import Upgrade, UpgradeRequest
+from server.prices.files import open_book
 from server.secret import Secret
 from server.security.authenticator import Authenticator
 from server.security.keys import KeyRing
@@ -41,6 +44,7 @@ from tests.nurseries import hold_nursery, leaves, running_below
 from tests.simulation.faults import strike
 from tests.simulation.journal import Journal
 from tests.simulation.library import Library
+from tests.simulation.meter import TRANSCRIPTION_MODEL, UPLIFT_PERCENT
 from tests.simulation.mind import Json
 from tests.simulation.observer import Observer
 from tests.simulation.page import Page
@@ -48,10 +52,11 @@ from tests.simulation.person import Talk
 from tests.simulation.plan import Plan
 from tests.simulation.service import Line, ModelService
 
+BOOK = open_book()
+TERMS = Terms(deployment="the model service", uplift_percent=Decimal(UPLIFT_PERCENT))
 EPOCH_S = 1_800_000_000.0
 KEY = "the key of the house"
 TOOL_TIMEOUT_S = 10.0
-TRANSCRIPTION_MODEL = "model-transcribe"
 # Speech whose transcript is lost is answered all the same: these people have nothing to hide.
 GUARD = GuardPolicy(sentence="Not that.", fails_open=True, wait_s=4.0)
 # Seconds behind the grace for the last closing handshakes.
@@ -113,7 +118,7 @@ class World:
             utterances=self.talk.utterances,
         )
         self.library = Library("museum", lambda: self.reach("tool pending", self._acting_line()), self.random)
-        self._deployment = deployment(self.service)
+        self._deployment = deployment(self.service, terms=TERMS)
         self.registry = SessionRegistry(
             sessions,
             furnish=self._furnish,
@@ -123,6 +128,7 @@ class World:
             limits=plan.limits,
             wall=self.wall,
             transcription_model=TRANSCRIPTION_MODEL,
+            prices=BOOK,
             guard=(SlowLook(self.random), GUARD) if plan.guarded else None,
         )
         self.key = KEY if plan.needs_key else None

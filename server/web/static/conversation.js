@@ -131,19 +131,20 @@ export class ConversationLog {
 
   /**
    * What an answer took and used, as far as it is known by now.
-   * @param {string} itemId @param {{firstSoundMs?: number|null, usage?: object|null}} news
+   * @param {string} itemId @param {{firstSoundMs?: number|null, usage?: object|null, cost?: string}} news
    */
   facts(itemId, news) {
     const entry = this.#entries.get(itemId);
     if (!entry) return;
     for (const [name, value] of Object.entries(news)) if (value !== null && value !== undefined) entry.known[name] = value;
-    const { firstSoundMs, usage } = entry.known;
+    const { firstSoundMs, usage, cost } = entry.known;
     const parts = [];
     if (firstSoundMs !== undefined) parts.push(`First sound after ${(firstSoundMs / 1000).toFixed(2)} s`);
     if (usage) {
       const cached = usage.input_token_details?.cached_tokens ?? 0;
       parts.push(`${count(usage.total_tokens)} tokens${cached ? ` (${count(cached)} cached)` : ""}`);
     }
+    if (cost) parts.push(cost);
     if (!parts.length) return;
     if (!entry.facts) {
       entry.facts = document.createElement("p");

@@ -62,6 +62,7 @@ const log = new ConversationLog(at("log"), (passageId) => {
 let knowledge = { knowledge_bases: [], default_kb_id: null, hears_speech: true };
 let answering = null; // {itemId, text} of the answer that is being spoken
 let dictation = null;
+let lastAnswer = null;
 let retryAt = 0;
 let lostAt = 0;
 let lastError = null; // {code, note} of the newest error in the log
@@ -184,10 +185,18 @@ avatar.on("caption", ({ itemId, text, done }) => {
   log.caption(itemId, text);
 });
 avatar.on("sources", ({ itemId, sources }) => log.sources(itemId, sources));
-avatar.on("answered", ({ itemId, status, message, usage, firstSoundMs }) => {
+avatar.on("answered", ({ itemId, responseId, status, message, usage, firstSoundMs }) => {
   log.answered(itemId, status, message);
   if (itemId) log.facts(itemId, { firstSoundMs, usage });
+  lastAnswer = { itemId, responseId };
 });
+// It comes behind the answer that it is about. The built-in engine costs nothing, and then nothing is said of it.
+avatar.on("usage", ({ response_id, cost_usd, session_cost_usd }) => {
+  if (!lastAnswer?.itemId || lastAnswer.responseId !== response_id || Number(session_cost_usd) === 0) return;
+  log.facts(lastAnswer.itemId, { cost: `${dollars(cost_usd)}, ${dollars(session_cost_usd)} so far` });
+});
+// To a hundredth of a cent: an answer costs a few of those.
+const dollars = (usd) => `$${Number(usd).toFixed(4)}`;
 avatar.on("sound", ({ itemId, firstSoundMs }) => log.facts(itemId, { firstSoundMs }));
 avatar.on("interrupted", ({ heard }) => {
   for (const { itemId } of heard) log.interrupted(itemId, avatar.heard(itemId).share);

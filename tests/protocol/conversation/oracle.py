@@ -208,7 +208,7 @@ class Oracle:
                     self.run[call_id] += 1
                     assert self.run[call_id] == 1, f"{call_id} is run again"
                     assert self.lost[call_id] == 0
-                case Charge(response_id=response_id):
+                case Charge(kind="response", id=response_id):
                     newly_charged[response_id] += 1
                 case Record(entry=Called(call_id=call_id, outcome="lost")):
                     self.lost[call_id] += 1

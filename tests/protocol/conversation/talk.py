@@ -36,6 +36,8 @@ from protocol.conversation.guard import GuardPolicy
 from protocol.conversation.limits import Limits
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
+from protocol.prices.terms import Terms
+from server.prices.files import open_book
 from tests.protocol.conversation.oracle import BY_CLIENT, Oracle
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event, Service, Shape
 
@@ -43,6 +45,7 @@ BASE: Event = {"type": "realtime", "instructions": "You guide visitors.", "outpu
 SOURCE = Source(id="p1", title="Hours", uri="hours.md", snippet="Open at nine.", score=1.5)
 
 
+BOOK = open_book()
 # Unix seconds at the beginning of the machine's clock.
 WALL = 1_800_000_000.0
 
@@ -58,6 +61,7 @@ class Talk:
         tools: calls that run, by call_id.
         checks: what is being looked at, by its id.
         deadlines: armed deadlines by name.
+        terms: what a connection costs that opens.
     """
 
     def __init__(
@@ -85,10 +89,16 @@ class Talk:
         self.configuration = Configuration(base or BASE, [SERVER_TOOL], settable=settable, show_tools=show_tools)
         self.configuration.guarded = guard is not None
         self.machine = Conversation(
-            self.configuration, avatar_events=avatar, new_id=self._new_id, limits=limits, guard=guard
+            self.configuration,
+            avatar_events=avatar,
+            new_id=self._new_id,
+            limits=limits,
+            guard=guard,
+            prices=BOOK,
         )
         self.oracle = Oracle(self.service.begun_by, show_tools=show_tools, interrupts=interrupts)
         self.now = 100.0
+        self.terms = Terms(deployment="here", model="gpt-realtime")
         self.up: deque[bytes] = deque()
         self.seen: list[Event] = []
         self.told: list[Event] = []
@@ -147,7 +157,8 @@ class Talk:
         if self.connection > 1:
             self.up.clear()
             self.service = self.service.anew()
-        return self._perform(self.machine.on_upstream_open(self.connection, self.now, wall=WALL + self.now))
+        wall = WALL + self.now
+        return self._perform(self.machine.on_upstream_open(self.connection, self.now, wall=wall, terms=self.terms))
 
     def client(self, event: Event | bytes, *, is_text: bool = True) -> list[Action]:
         """The client sends an event; an object is marked as the client's."""
@@ -272,9 +283,9 @@ class Talk:
         """Close, if it was asked for."""
         return [action for action in self.actions if isinstance(action, Close)]
 
-    def charges(self) -> list[Charge]:
+    def charges(self, kind: str = "response") -> list[Charge]:
         """What was billed."""
-        return [action for action in self.actions if isinstance(action, Charge)]
+        return [action for action in self.actions if isinstance(action, Charge) and action.kind == kind]
 
     def purged(self) -> list[str]:
         """Items whose unsent sound was dropped."""

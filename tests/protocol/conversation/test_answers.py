@@ -62,8 +62,8 @@ def test_a_search_is_hidden_and_its_answer_stands_in_its_place() -> None:
     assert list(talk.tools) == list(talk.service.calls)
     talk.answer_tools()
     (_, answer) = talk.charges()
-    assert talk.lives() == [(answer.response_id, "in_progress"), (answer.response_id, "completed")]
-    assert search.response_id != answer.response_id
+    assert talk.lives() == [(answer.id, "in_progress"), (answer.id, "completed")]
+    assert search.id != answer.id
 
 
 def test_an_answer_carries_the_usage_of_its_search_too_and_each_is_billed_by_itself() -> None:
@@ -258,13 +258,13 @@ def test_words_are_shown_and_the_search_beside_them_is_not() -> None:
     talk = Talk(("say", "look"), ("say",), avatar=True)
     talk.client(ask("mine"))
     talk.settle()
-    first = talk.charges()[0].response_id
+    first = talk.charges()[0].id
     assert talk.lives() == [(first, "in_progress"), (first, "completed")]
     (done,) = talk.got("response.done")
     assert [item["type"] for item in done["response"]["output"]] == ["message"]
     assert talk.types("response.function_call") == []
     talk.answer_tools()
-    second = talk.charges()[1].response_id
+    second = talk.charges()[1].id
     assert talk.lives()[2:] == [(second, "in_progress"), (second, "completed")]
     usages = [event["response"]["usage"]["total_tokens"] for event in talk.got("response.done")]
     assert usages == [charge.usage.total_tokens for charge in talk.charges() if charge.usage]
@@ -623,7 +623,7 @@ def test_a_response_that_begins_while_another_has_not_ended_ends_that_one() -> N
     assert talk.lives()[2:] == [("resp_2", "in_progress"), ("resp_2", "completed")]
     assert talk.got("response.output_text.delta") == []
     # It is over for the client, but it was generated, and costs.
-    assert [charge.response_id for charge in talk.charges()] == ["resp_1", "resp_2"]
+    assert [charge.id for charge in talk.charges()] == ["resp_1", "resp_2"]
 
 
 def test_an_end_without_a_beginning_gets_one() -> None:

@@ -19,7 +19,7 @@ from protocol.endings import EndReason
 from protocol.realtime.client_events import CLIENT_EVENT_TYPES
 from tests.protocol.conversation.oracle import BY_CLIENT
 from tests.protocol.conversation.service import CLIENT_TOOL, DELTA_MS, SERVER_TOOL, Event
-from tests.protocol.conversation.talk import BASE, Talk, ask, typed, with_client_tool
+from tests.protocol.conversation.talk import BASE, BOOK, Talk, ask, typed, with_client_tool
 from tests.protocol.realtime.samples import CLIENT, SERVER, SESSION
 from tests.protocol.realtime.test_codec import JSON, NO_JSON, broken
 
@@ -86,7 +86,7 @@ def test_a_session_that_reached_its_maximum_duration_ends_as_expired_if_there_is
 
 
 def test_an_avatar_is_greeted_first() -> None:
-    machine = Conversation(Configuration(BASE, []), avatar_events=True, new_id=lambda: "x")
+    machine = Conversation(Configuration(BASE, []), avatar_events=True, new_id=lambda: "x", prices=BOOK)
     profile = ProfileView(title="Museum", greeting="", voice="alloy", language="en", sample_questions=[])
     (action,) = machine.on_attached(AvatarSession(session_id="s", kb_id="museum", profile=profile), 0.0)
     assert isinstance(action, ToClient)
@@ -613,7 +613,7 @@ def test_no_frame_of_either_side_stops_the_machine(
     numbers = iter(range(100_000))
     tool = {**SERVER_TOOL, "name": "look_up"}
     configuration = Configuration(BASE, [tool], show_tools=show_tools)
-    machine = Conversation(configuration, avatar_events=avatar, new_id=lambda: str(next(numbers)))
+    machine = Conversation(configuration, avatar_events=avatar, new_id=lambda: str(next(numbers)), prices=BOOK)
     actions = machine.on_start(0.0)
     actions += machine.on_upstream_open(1, 0.0, wall=0.0)
     actions += machine.on_upstream(1, json.dumps({"type": "session.updated", "session": SESSION}).encode(), 0.0)
@@ -632,7 +632,7 @@ def test_no_frame_of_either_side_stops_the_machine(
 
 @given(st.dictionaries(st.sampled_from(["type", "audio", "tools", "tool_choice", "instructions"]), JSON))
 def test_no_session_the_service_may_show_stops_the_machine(session: dict[str, Any]) -> None:
-    machine = Conversation(Configuration(BASE, [SERVER_TOOL]), avatar_events=True, new_id=lambda: "x")
+    machine = Conversation(Configuration(BASE, [SERVER_TOOL]), avatar_events=True, new_id=lambda: "x", prices=BOOK)
     machine.on_start(0.0)
     machine.on_upstream_open(1, 0.0, wall=0.0)
     machine.on_upstream(1, json.dumps({"type": "session.updated", "session": session}).encode(), 0.0)

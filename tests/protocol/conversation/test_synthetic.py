@@ -1,6 +1,7 @@
 """Frames made in the service's stead say what the service's own would have said."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -68,7 +69,8 @@ def test_avatars_are_told_usage_by_kind() -> None:
         input_token_details=InputTokenDetails(text_tokens=12, audio_tokens=8, cached_tokens=5),
         output_token_details=OutputTokenDetails(audio_tokens=10),
     )
-    event = usage_event("resp", usage)
+    event = usage_event("resp", usage, Decimal("0.10"), Decimal("1E+2"))
+    assert (event.cost_usd, event.session_cost_usd) == ("0.1", "100")
     assert (event.response_id, event.total_tokens) == ("resp", 30)
     assert (event.input_text_tokens, event.input_audio_tokens, event.cached_tokens) == (12, 8, 5)
     assert (event.output_text_tokens, event.output_audio_tokens, event.input_image_tokens) == (0, 10, 0)

@@ -1,0 +1,87 @@
+"""Promises about money: the server's ledger and the service's own meter say the same, to the last picodollar."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from protocol.conversation.actions import Charge, ToClient
+from protocol.conversation.ledger import RESPONSE_DONE, TRANSCRIBED
+from tests.simulation.evidence import Case
+
+_USAGE = b'{"type":"avatar.usage"'
+
+
+def _charges(case: Case, kind: str) -> dict[str, list[Charge]]:
+    charges: dict[str, list[Charge]] = {}
+    for _, action in case.actions:
+        if isinstance(action, Charge) and action.kind == kind:
+            charges.setdefault(action.id, []).append(action)
+    return charges
+
+
+def _bills(case: Case, kind: str) -> dict[str, tuple[float, int, int | None]]:
+    """What the service billed and the session was told of, once each: when, picodollars, and tokens of a response."""
+    bills: dict[str, tuple[float, int, int | None]] = {}
+    if kind == "transcription":
+        for at, line, event in case.delivered(TRANSCRIBED):
+            bills.setdefault(event["item_id"], (at, line.session.bills[event["item_id"]], None))
+        return bills
+    for at, line, event in case.delivered(RESPONSE_DONE):
+        if isinstance(event["response"], dict):
+            response_id = event["response"]["id"]
+            bills.setdefault(response_id, (at, line.session.bills[response_id], line.session.meter[response_id]))
+    return bills
+
+
+def each_bill_is_charged_once(case: Case) -> Iterator[str]:
+    """Every response that ended and every transcription is charged, once, with its own tokens and price."""
+    for kind in ("response", "transcription"):
+        charges, bills = _charges(case, kind), _bills(case, kind)
+        for name, (at, pico, tokens) in bills.items():
+            found = charges.get(name, [])
+            if not found and at < case.closed_at:
+                yield f"{kind} {name} was not charged"
+            if len(found) > 1:
+                yield f"{kind} {name} was charged {len(found)} times"
+            for charge in found[:1]:
+                if tokens is not None and (charge.usage is None or charge.usage.total_tokens != tokens):
+                    yield f"{kind} {name} was charged with {charge.usage}, and the meter says {tokens}"
+                if charge.cost.usd != Decimal(pico).scaleb(-12):
+                    yield f"{kind} {name} was priced at {charge.cost}, and the meter says {pico} picodollars"
+        for name in charges.keys() - bills.keys():
+            yield f"{kind} {name} was charged and never ended"
+
+
+def the_ledger_is_the_meter(case: Case) -> Iterator[str]:
+    """Everything together: what the meter adds up is what was charged, and what the session says that it has cost."""
+    metered, charged = 0, Decimal(0)
+    for kind in ("response", "transcription"):
+        charges = _charges(case, kind)
+        for name, (at, pico, _) in _bills(case, kind).items():
+            # What comes while a session ends may be charged or not; never otherwise.
+            metered += pico if at < case.closed_at or name in charges else 0
+        charged += sum((charge.cost.usd for found in charges.values() for charge in found), Decimal(0))
+    ledger = case.observed.session.ledger
+    by_deployment = sum(ledger.by_deployment().values(), Decimal(0))
+    if not Decimal(metered).scaleb(-12) == charged == ledger.usd == by_deployment:
+        yield f"metered {metered} picodollars, charged {charged}, and the ledger says {ledger.usd}, {by_deployment}"
+
+
+def the_client_is_told_the_sum(case: Case) -> Iterator[str]:
+    """Each time, an avatar is told what the session has cost until then, and of its answers nothing twice."""
+    so_far = answers = Decimal(0)
+    told: set[str] = set()
+    for _, action in case.actions:
+        if isinstance(action, Charge):
+            so_far += action.cost.usd
+        elif isinstance(action, ToClient) and action.frame.startswith(_USAGE):
+            event = msgspec.json.decode(action.frame)
+            if event["event_id"] in told:
+                continue  # somebody came back, and is told what was missed
+            told.add(event["event_id"])
+            if Decimal(event["session_cost_usd"]) != so_far:
+                yield f"the session has cost {so_far}, and the client was told {event['session_cost_usd']}"
+            answers += Decimal(event["cost_usd"])
+    if answers > so_far:
+        yield f"all has cost {so_far}, and the client's answers {answers}"
