@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from protocol.prices.book import PriceBook, PriceRow, Use
 from server.azure.references import read_secret
 from server.deployments import DeploymentSpec, read_deployments, variables_named
 from server.edge.authority import read_hosts, read_origins
 from server.edge.proxies import parse_networks
+from server.prices.files import open_book, read_prices
 from server.secret import Secret
 from server.security.key_file import KEYS_FILE
 
@@ -145,6 +147,20 @@ class Settings:
     max_sessions: int = _setting(
         "LIVEAVATAR_MAX_SESSIONS", 200, "Sessions at once; further ones are told to try later.", minimum=1
     )
+    shed_lag: float = _setting(
+        "LIVEAVATAR_SHED_LAG",
+        0.25,
+        "An event loop that is later than this, for a while, sends new WebSockets away with 503; 0: never.",
+        unit="s",
+        minimum=0,
+    )
+    memory_budget: int = _setting(
+        "LIVEAVATAR_MEMORY_BUDGET",
+        0,
+        "At 90 % of this much memory new WebSockets are sent away with 503; 0: the container's limit, if it has one.",
+        unit="MiB",
+        minimum=0,
+    )
     connections_per_address: int = _setting(
         "LIVEAVATAR_CONNECTIONS_PER_ADDRESS",
         64,
@@ -182,7 +198,10 @@ class Settings:
         minimum=0,
     )
     events_per_second: int = _setting(
-        "LIVEAVATAR_EVENTS_PER_SECOND", 50, "Events a second from one client, speech not counted.", minimum=1
+        "LIVEAVATAR_EVENTS_PER_SECOND",
+        50,
+        "Events a second from one session's client, speech not counted; one beyond 64 KiB counts as several.",
+        minimum=1,
     )
     events_burst: int = _setting(
         "LIVEAVATAR_EVENTS_BURST",
@@ -193,7 +212,7 @@ class Settings:
     audio_per_second: float = _setting(
         "LIVEAVATAR_AUDIO_PER_SECOND",
         2.0,
-        "Speech a second from one client; 1 is as fast as one talks.",
+        "Speech a second from one session's client; 1 is as fast as one talks.",
         unit="s",
         minimum=1,
     )
@@ -246,6 +265,9 @@ class Settings:
     )
     deployments_file: Path | None = _setting(
         "LIVEAVATAR_DEPLOYMENTS", None, "TOML file that lists several deployments, in place of the single one here."
+    )
+    prices_file: Path | None = _setting(
+        "LIVEAVATAR_PRICES", None, "TOML file with prices of your own, before those of the list that comes along."
     )
     openai_api_key: Secret | None = _setting("OPENAI_API_KEY", None, "OpenAI API key.")
     openai_base_url: str = _setting("OPENAI_BASE_URL", "https://api.openai.com/v1", "Base URL of the OpenAI API.")
@@ -328,8 +350,9 @@ class Settings:
         minimum=1,
     )
 
-    # Read from the file, not a row of the table.
+    # Read from the files, not rows of the table.
     listed_deployments: tuple[DeploymentSpec, ...] = ()
+    own_prices: tuple[PriceRow, ...] = ()
 
     # The life of a session
     resume_window: float = _setting(
@@ -474,10 +497,10 @@ class Settings:
 
     # Waits and bounds of a connection
     head_timeout: float = _setting(
-        "LIVEAVATAR_HEAD_TIMEOUT", 4.0, "Time for a request's head to arrive.", unit="s", minimum=0.1
+        "LIVEAVATAR_HEAD_TIMEOUT", 4.0, "Time for a request's head to arrive.", unit="s", minimum=0.1, maximum=60
     )
     init_timeout: float = _setting(
-        "LIVEAVATAR_INIT_TIMEOUT", 8.0, "Time for the first frame on /ws to arrive.", unit="s", minimum=0.1
+        "LIVEAVATAR_INIT_TIMEOUT", 8.0, "Time for the first frame on /ws to arrive.", unit="s", minimum=0.1, maximum=60
     )
     ping_interval: float = _setting(
         "LIVEAVATAR_PING_INTERVAL", 20.0, "Quiet time after which a connection is pinged.", unit="s", minimum=1
@@ -563,6 +586,29 @@ class Settings:
                 )
             case _:
                 return ()
+
+    def price_book(self) -> PriceBook:
+        """What models cost: the list that comes along, and the operator's prices before it."""
+        return open_book(self.own_prices, self.prices_file.name if self.prices_file is not None else "")
+
+    def _price_problems(self) -> list[str]:
+        """Deployments whose model has no price: there is no other reason to say which it is."""
+        named: list[tuple[str, str, Use]] = []
+        for spec in self.deployments:
+            where = f"{self.deployments_file}, deployment {spec.name}"
+            if spec.model is not None and spec.rates is None:
+                named.append((f"{where}: model {spec.model}", spec.model, "conversation"))
+            if spec.transcription_priced_as is not None and spec.transcription_rates is None:
+                what = f"{where}: transcription_priced_as {spec.transcription_priced_as}"
+                named.append((what, spec.transcription_priced_as, "transcription"))
+        if not named:
+            return []
+        book = self.price_book()
+        return [
+            f"{what}: there is no price for it. Add it to LIVEAVATAR_PRICES, or leave it out."
+            for what, model, use in named
+            if not book.knows(model, use)
+        ]
 
     @property
     def chosen_upstream(self) -> Upstream:
@@ -651,7 +697,7 @@ class Settings:
                     f"LIVEAVATAR_UPSTREAM={self.upstream} and LIVEAVATAR_DEPLOYMENTS are both set: "
                     "the list says which service each deployment is of."
                 )
-            return found + self._deployment_problems()
+            return found + self._deployment_problems() + self._price_problems()
         if self.upstream is None and self.azure_endpoint is not None and self.openai_api_key is not None:
             found.append(
                 "AZURE_OPENAI_ENDPOINT and OPENAI_API_KEY are both set: "
@@ -823,6 +869,10 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     if deployments_file:
         known = {row.name: parsed[row.attribute] for row in TABLE if row.type == "secret" and row.attribute in parsed}
         parsed["listed_deployments"] = read_deployments(Path(deployments_file), values, problems, known)
+    if (prices_file := parsed.get("prices_file")) is not None:
+        found: list[str] = []
+        parsed["own_prices"] = read_prices(prices_file, found)
+        problems += [f"LIVEAVATAR_PRICES: {text}" for text in found]
     settings = Settings(**parsed)
     if not problems:
         problems = settings.problems()

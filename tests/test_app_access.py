@@ -3,17 +3,24 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 import trio
 
+from server.app import access as app_access
 from server.cli.entry import main
+from server.edge.access import AccessPolicy
 from server.secret import Secret
+from server.security.authenticator import Authenticator
 from server.security.key_file import KeyFile
+from server.security.keys import KeyRing
+from server.security.minting import Mint, Wish
+from server.security.ticket_store import MemoryTicketStore
+from server.session.registry import SessionRegistry
 from tests.azure.stand_ins.http import Request, json_answer, serve_http
-from tests.running import PATIENCE_S, Process, Running, serving, serving_process, to_end
+from tests.running import PATIENCE_S, Process, Running, quiet, serving, serving_process, to_end
 from tests.security.tokens import AUDIENCE, claims, rsa_jwk, rsa_key, token
 
 KEY = "canary-of-the-settings-1234"
@@ -128,10 +135,41 @@ async def test_tokens_of_an_issuer_open_what_they_name(prepared_data: Path) -> N
             headers = {"Authorization": f"Bearer {made(kbs=['zoo'])}"}
             assert (await server.refused("/v1/realtime?kb_id=museum", **headers))[0] == 403
             assert (await post(server, "/api/tickets", **headers))[0] == 403
+            late = {"Authorization": f"Bearer {made(scp='LiveAvatar.Mint', exp=now - 20)}"}
+            secrets = "/v1/realtime/client_secrets"
+            assert (await post(server, secrets, **late))[1]["error"]["code"] == "invalid_token", "it mints no more time"
+            ending = {"Authorization": f"Bearer {made(scp='LiveAvatar.Mint', exp=now + 100)}"}
+            assert (await post(server, secrets, **ending))[1]["expires_at"] == now + 100
             minted = await ticket(server, made(scp="LiveAvatar.Mint"))
             async with server.opened(init={"token": minted}) as client:
                 assert client.of("avatar.session")[0]["kb_id"] == "museum"
         assert len(issuer.requests) <= 3
+
+
+async def test_what_a_key_minted_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_access, "LOOK_S", 0.02)
+    file, store = KeyFile(tmp_path), MemoryTicketStore()
+    keys = {name: file.create(name, scopes=("mint",)) for name in ("one", "two")}
+    ring = KeyRing(None, file)
+    authenticator = Authenticator(ring, Mint(store))
+
+    class Nobody:
+        def end_unwelcome(self) -> None:
+            pass
+
+    with quiet():
+        async with trio.open_nursery() as nursery:
+            access = app_access.Access(ring, authenticator, AccessPolicy(authenticator))
+            nursery.start_soon(access.watch, cast("SessionRegistry", Nobody()))
+            for key in keys.values():
+                for _ in range(3):
+                    await authenticator.mint.client_secret(await authenticator.check(key), Wish())
+            file.revoke("one")
+            with trio.fail_after(PATIENCE_S):
+                while len(store) > 3:  # noqa: ASYNC110 - files set no event
+                    await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+    assert len(store) == 3
 
 
 @pytest.mark.slow
@@ -225,3 +263,36 @@ async def test_open_to_all_is_warned_about_at_every_start(data_dir: Path) -> Non
             pass
         assert (await post(server, "/api/tickets"))[0] == 403
         assert (await server.get("/health"))[0] == 403
+
+
+async def test_who_is_refused_over_http_is_counted_and_stands_in_the_log(prepared_data: Path) -> None:
+    async with serving_process(prepared_data, LIVEAVATAR_API_KEY=KEY) as server:
+        for _ in range(7):
+            assert (await post(server, "/api/tickets", {}, api_key="la_canary-guess"))[0] == 401
+            assert (await server.get("/api/knowledge-bases", Authorization="Bearer la_canary-guess"))[0] == 401
+        assert (await server.get("/api/knowledge-bases"))[0] == 401
+        assert (await post(server, "/api/tickets", {"kb_ids": []}, api_key=KEY))[0] == 400
+        assert (await server.get("/nothing/la_canary-guess"))[0] == 404
+        assert (await server.refused("/nothing"))[0] == 404
+        big = b"x" * 100_000
+        async with await server.raw(
+            b"POST /api/tickets HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n" + big
+        ) as stream:
+            assert b" 413 " in await to_end(stream)
+        status, _, body = await server.get("/health", api_key=KEY)
+        assert status == 200
+        assert json.loads(body)["refused"] == {
+            "body_too_large": 1,
+            "invalid_api_key": 14,
+            "invalid_value": 1,
+            "missing_api_key": 1,
+            "not_found": 1,
+            "unknown_path": 1,
+        }
+        with trio.fail_after(PATIENCE_S):
+            while not (lines := [entry for entry in server.log if entry["event"] == "refused"]):  # noqa: ASYNC110 - log lines set none
+                await trio.sleep(0.05)
+        (line,) = lines
+        assert line["address"] == "127.0.0.1"
+        assert (line["code"], line["why"], line["path"]) == ("invalid_api_key", "no such key", "/api/tickets")
+        assert "canary" not in json.dumps(server.log)

@@ -1,5 +1,7 @@
 """A whole server over TLS, behind a proxy, and with limits: what clients see of it, and what its health tells."""
 
+import base64
+import contextlib
 import os
 import ssl
 from pathlib import Path
@@ -9,14 +11,14 @@ import msgspec
 import pytest
 import trio
 import trustme
-from trio_websocket import open_websocket_url
+from trio_websocket import ConnectionClosed, open_websocket_url
 
 from protocol.errors import OperatorFault
 from server.app import run
 from server.secret import Secret
 from server.settings import Settings
 from tests.nurseries import leaves
-from tests.running import PATIENCE_S, Running, quiet, serving, to_end
+from tests.running import PATIENCE_S, Running, handshake_bytes, quiet, serving, to_end
 from tests.simulator.driver import Client, Json
 
 KEY = "a-key-of-enough-characters"
@@ -162,3 +164,64 @@ async def test_limits_are_told_and_counted(prepared_data: Path) -> None:
         await trio.sleep(0.2)
         details: Json = msgspec.json.decode((await server.get("/health"))[2])
         assert details["refused"] == {"address_connection_limit": 1, "event_rate_limit": 1, "session_rate_limit": 1}
+
+
+async def test_who_cuts_its_connection_and_comes_back_has_no_other_burst(prepared_data: Path) -> None:
+    init: Json = {"type": "session.init", "kb_id": "museum"}
+    async with serving(prepared_data, events_per_second=1, events_burst=20) as server:
+        began, sent, code = trio.current_time(), 0, None
+        for _ in range(20):
+            if code is not None:
+                break
+            async with server.client(init=init) as client:
+                hello = await client.until("avatar.session", PATIENCE_S)
+                claim = {"session_id": hello["session_id"], "token": hello["resume_token"], "last_event_id": ""}
+                init = {"type": "session.init", "resume": claim}
+                try:
+                    for _ in range(8):
+                        await client.send("response.cancel")
+                        sent += 1
+                    with trio.move_on_after(0.2):
+                        code, _ = await client.closed()
+                except ConnectionClosed:
+                    code, _ = await client.closed()
+                if code is None:
+                    await client.websocket._stream.aclose()
+        assert code == 4429
+        assert sent <= 20 + (trio.current_time() - began) + 8
+        details: Json = msgspec.json.decode((await server.get("/health"))[2])
+        assert details["refused"] == {"event_rate_limit": 1}
+
+
+async def test_speech_counts_by_the_format_that_holds(prepared_data: Path) -> None:
+    telephone = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+    refused = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcm", "rate": 24_000}}}, "no_such": 1}
+    second = base64.b64encode(bytes([255]) * 8_000).decode()
+    async with (
+        serving(prepared_data, audio_per_second=1, audio_burst=5) as server,
+        server.opened("/v1/realtime") as client,
+    ):
+        assert (await client.ask("session.update", "session.updated", session=telephone))["type"] == "session.updated"
+        assert (await client.refused("session.update", session=refused))["param"]
+        taken = 0
+        with contextlib.suppress(ConnectionClosed):
+            while taken < 30:
+                await client.send("input_audio_buffer.append", audio=second)
+                await trio.sleep(0.02)
+                taken += 1
+        assert (await client.closed())[0] == 4429
+        assert taken <= 8
+
+
+async def test_who_finds_no_room_is_told_before_the_websocket_is_opened_and_counted(prepared_data: Path) -> None:
+    async with serving(prepared_data, max_sessions=1) as server, server.opened() as client:
+        async with await server.raw(handshake_bytes("/v1/realtime", server.port)) as stream:
+            head = (await to_end(stream)).partition(b"\r\n\r\n")[0]
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 10" in head.lower()
+        assert (await server.refused("/nowhere"))[1]["code"] == "unknown_path"
+        await client.send_text("x" * 2_000_000)
+        assert (await client.closed())[0] == 1009
+        await trio.sleep(0.2)
+        details: Json = msgspec.json.decode((await server.get("/health"))[2])
+        assert details["refused"] == {"overloaded": 1, "too_big": 1, "unknown_path": 1}

@@ -43,10 +43,17 @@ def test_a_careful_operator_hears_nothing() -> None:
         ({"api_key": GOOD_KEY}, "LIVEAVATAR_API_KEY"),
         ({"allow_plain": True}, "LIVEAVATAR_ALLOW_PLAIN"),
         ({"trusted_proxies": "10.0.0.1, 0.0.0.0/0"}, "LIVEAVATAR_TRUSTED_PROXIES"),
+        ({"trusted_proxies": "10.0.0.1 0.0.0.0/0"}, "LIVEAVATAR_TRUSTED_PROXIES"),
         ({"trusted_proxies": "::/0"}, "LIVEAVATAR_TRUSTED_PROXIES"),
         ({"trusted_proxies": None, "trusted_hops": 2}, "LIVEAVATAR_TRUSTED_HOPS"),
         ({"allowed_origins": "https://a.example, http://b.example"}, "LIVEAVATAR_ALLOWED_ORIGINS"),
-        ({"allowed_origins": "https://*.example"}, "LIVEAVATAR_ALLOWED_ORIGINS"),
+        ({"allowed_origins": "https://a.example http://b.example"}, "LIVEAVATAR_ALLOWED_ORIGINS"),
+        ({"allowed_origins": "http://localhost.evil.example:80"}, "LIVEAVATAR_ALLOWED_ORIGINS"),
+        ({"connections_per_address": 1_000_000}, "LIVEAVATAR_CONNECTIONS_PER_ADDRESS"),
+        ({"arrivals_per_address": 1_000_000}, "LIVEAVATAR_CONNECTIONS_PER_SECOND"),
+        ({"handshakes_per_address": 1_000_000}, "LIVEAVATAR_HANDSHAKES_PER_SECOND"),
+        ({"events_per_second": 10**9}, "LIVEAVATAR_EVENTS_PER_SECOND"),
+        ({"audio_per_second": 1e9}, "LIVEAVATAR_AUDIO_PER_SECOND"),
         ({"sessions_per_principal": 0}, "LIVEAVATAR_SESSIONS_PER_PRINCIPAL"),
         ({"minutes_per_day": 0.0}, "LIVEAVATAR_MINUTES_PER_DAY"),
         ({"session_max": 0.0}, "LIVEAVATAR_SESSION_MAX"),
@@ -76,6 +83,79 @@ def test_the_check_warns_and_is_content_all_the_same(
     monkeypatch.setenv("LIVEAVATAR_LOG_LEVEL", "debug")
     assert main(["check", "--offline"]) == 0
     assert "WARNING  LIVEAVATAR_LOG_LEVEL is debug" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "is_named"),
+    [
+        ("data/keys.json", 0o600, False),
+        ("data/keys.json", 0o666, True),
+        ("data/keys.json", 0o644, True),
+        ("tls.pem", 0o640, False),
+        ("tls.pem", 0o644, True),
+        (".env", 0o600, False),
+        (".env", 0o644, True),
+        ("data", 0o755, False),
+        ("data", 0o777, True),
+        ("data", 0o1777, False),
+    ],
+)
+def test_the_check_warns_of_files_that_others_may_read_or_change(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    mode: int,
+    is_named: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["keys", "create", "site"]) == 0
+    (tmp_path / "data").chmod(0o755)
+    for file, contents in (("tls.pem", "key"), (".env", "LIVEAVATAR_API_KEY=mK3vQ9xT2bL7nR5wY8cZ4d\n")):
+        (tmp_path / file).write_text(contents)
+        (tmp_path / file).chmod(0o600)
+    (tmp_path / name).chmod(mode)
+    monkeypatch.setenv("LIVEAVATAR_TLS_CERT", "tls.pem")
+    monkeypatch.setenv("LIVEAVATAR_TLS_KEY", "tls.pem")
+    capsys.readouterr()
+    assert main(["check", "--offline"]) == 0
+    out = capsys.readouterr().out
+    assert (f"WARNING  {name} " in out) == is_named
+    assert out.count("WARNING") == is_named
+    assert "mK3v" not in out
+
+
+def test_an_env_file_without_secrets_may_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("LIVEAVATAR_LOG_LEVEL=info\nOPENAI_API_KEY=\n")
+    (tmp_path / ".env").chmod(0o644)
+    assert main(["check", "--offline"]) == 0
+    assert "WARNING" not in capsys.readouterr().out
+
+
+def test_the_check_says_that_nobody_finds_a_server_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("OPEN", "yes"), ("HOST", "0.0.0.0"), ("ALLOW_PLAIN", "yes")):
+        monkeypatch.setenv(f"LIVEAVATAR_{name}", text)
+    assert main(["check", "--offline"]) == 0
+    assert "note     LIVEAVATAR_ALLOWED_HOSTS" in capsys.readouterr().out
+    monkeypatch.setenv("LIVEAVATAR_ALLOWED_HOSTS", "avatar.example")
+    assert main(["check", "--offline"]) == 0
+    assert "LIVEAVATAR_ALLOWED_HOSTS" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["LIVEAVATAR_INIT_TIMEOUT", "LIVEAVATAR_HEAD_TIMEOUT"])
+def test_strangers_do_not_stay_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, "1e9")
+    assert main(["check", "--offline"]) == 1
+    assert f"{name}: must be at most 60" in capsys.readouterr().out
 
 
 def test_the_check_names_rules_that_cannot_be_read(

@@ -12,6 +12,7 @@ from server.app.cloud import Cloud
 from server.edge.access import AccessPolicy, refusal_of
 from server.edge.headers import Headers
 from server.security.authenticator import Authenticator
+from server.security.base import Unauthenticated
 from server.security.key_file import KeyFile, KeyFileError
 from server.security.keys import LOOK_S, KeyRing
 from server.security.minting import Mint
@@ -38,7 +39,8 @@ class Access:
         """Ends the sessions of keys that are revoked, and of what was minted with them; until cancelled."""
         while True:
             await trio.sleep(LOOK_S)
-            await self.keys.look()
+            for minter_id in await self.keys.look():
+                await self.authenticator.mint.forget(minter_id)
             # Also where nothing has changed: somebody may have been on the way in while it did.
             registry.end_unwelcome()
 
@@ -107,7 +109,8 @@ class WebGate:
     def denial(self, fault: LiveAvatarError) -> Denial:
         """See ``Gate``."""
         refusal = refusal_of(fault)
-        return Denial(refusal.status, refusal.body(), refusal.headers)
+        why = fault.why if isinstance(fault, Unauthenticated) else ""
+        return Denial(refusal.status, refusal.code, refusal.body(), refusal.headers, why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def make_allowances(
     )
     return Allowances(
         guard.addresses,
-        SessionLimits(shared, pace, guard.refusals),
+        SessionLimits(shared, pace, guard.refusals, most_sessions=settings.max_sessions),
         guard.refusals,
         of=of,
         default=Allowance(settings.sessions_per_principal or None, settings.minutes_per_day or None),

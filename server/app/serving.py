@@ -15,8 +15,10 @@ from protocol.avatar.events import ProfileView
 from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
+from protocol.prices.book import PriceBook
 from server.app.access import WebGate, open_access
 from server.app.cloud import open_cloud
+from server.app.descriptors import make_room
 from server.app.guarding import make_allowances, make_guard, warn_of_plain
 from server.app.knowledge import open_knowledge
 from server.app.transcripts import open_transcript_guard
@@ -24,10 +26,12 @@ from server.app.upstream import open_deployments, transcription_model
 from server.cluster.in_process import InProcessLimits
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
+from server.edge.load import Load, memory_budget_bytes
 from server.knowledge.base import KnowledgeCatalog, KnowledgeError, Profile, UnknownKnowledgeBase
 from server.knowledge.cache import CachedCatalog
 from server.knowledge.guard import GuardedCatalog
 from server.lifecycle import Lifecycle
+from server.prices.alarms import PriceAlarms
 from server.security.principal import LOCAL
 from server.security.refusals import Refusals
 from server.session.base import Furnishing
@@ -76,6 +80,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         CannotListen: the address or port is not to be had.
     """
     lifecycle = Lifecycle()
+    make_room(settings)
     transcript_guard = open_transcript_guard(settings)
     # Given up before the tool is: a cancel from outside would tell the breaker nothing.
     search_s = min(settings.search_timeout, _SEARCH_SHARE * settings.tool_timeout)
@@ -98,6 +103,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         access = open_access(settings, cloud, services)
         warn_of_plain(settings)
         shared, refusals = InProcessLimits(), Refusals()
+        prices, price_alarms = settings.price_book(), PriceAlarms()
         guard = make_guard(settings, shared, refusals, local_pages=access.authenticator.anonymous is LOCAL)
         allowances = make_allowances(settings, shared, guard, of=access.authenticator.allowances)
         deployments = await open_deployments(settings, cloud, services)
@@ -115,12 +121,14 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 transcription_model=transcription_model(settings),
                 visemes=settings.chosen_upstream == "embedded",
                 guard=transcript_guard,
+                prices=prices,
+                charged=price_alarms.charged,
                 objection=access.authenticator.objection,
             )
             services.start_soon(access.watch, registry)
             health = Health(
                 lifecycle,
-                _facts(settings, upstream, registry, profiles, refusals),
+                _facts(settings, upstream, registry, profiles, refusals, prices, price_alarms),
                 lambda: (*(one.breaker for one in deployments), *guarded.breakers),
             )
             admission = Admission(access.policy, registry, _client_bounds(settings), allowances)
@@ -136,6 +144,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 ),
                 limits=DoorLimits(max_connections=settings.max_connections, head_s=settings.head_timeout),
                 guard=guard,
+                load=Load(lag_max_s=settings.shed_lag, memory_max_bytes=memory_budget_bytes(settings.memory_budget)),
             )
             await sessions.start(lifecycle.watch_signals)
             async with trio.open_nursery() as connections:
@@ -243,7 +252,13 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _facts(
-    settings: Settings, upstream: str, registry: SessionRegistry, profiles: list[Profile], refusals: Refusals
+    settings: Settings,
+    upstream: str,
+    registry: SessionRegistry,
+    profiles: list[Profile],
+    refusals: Refusals,
+    prices: PriceBook,
+    price_alarms: PriceAlarms,
 ) -> Callable[[], dict[str, Any]]:
     version = importlib.metadata.version("rag-liveavatar")
 
@@ -254,6 +269,11 @@ def _facts(
             "sessions": len(registry),
             "max_sessions": settings.max_sessions,
             "refused": refusals.counts,
+            "prices": {
+                "version": prices.version,
+                "in_doubt": price_alarms.counts,
+                "unknown_models": price_alarms.unknown_models(),
+            },
             "knowledge_bases": [{"kb_id": profile.kb_id, "title": profile.title} for profile in profiles],
         }
 

@@ -1,14 +1,19 @@
 """What is set that should not be where strangers can reach the server. It warns; what cannot work at all is a problem.
 
-Pure: it looks at the settings and at nothing else.
+`unsafe` looks at the settings and at nothing else, `exposed` at the files that they name.
 """
 
-from ipaddress import ip_network
+import stat
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from server.settings import LOOPBACK_HOSTS, Settings
+from server.edge.authority import is_local_name, read_origins
+from server.edge.proxies import parse_networks
+from server.security.key_file import KEYS_FILE
+from server.settings import TABLE, Settings, read_env_file
 
-__all__ = ["unsafe"]
+__all__ = ["exposed", "unsafe"]
 
 # "At least 128 bit" (OWASP ASVS 7.2.3): 22 characters of base64. The shortest that is accepted at all is guarded by
 # limits; a key of this length needs none.
@@ -19,6 +24,12 @@ _DIFFERENT_CHARS: Final = 10
 _PROXY_PREFIX_MIN: Final = {4: 8, 6: 32}
 # Longer than anybody talks; a forgotten page is billed all that time.
 _SESSION_MAX_S: Final = 24 * 3600.0
+# More than any client or address needs that means well: then it is no limit.
+_EVENTS_PER_S: Final = 1_000
+_AUDIO_PER_S: Final = 20
+_PER_ADDRESS_PER_S: Final = 1_000
+# Others on this machine, or their group, may write; others may read.
+_OPEN_TO_OTHERS: Final = stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def unsafe(settings: Settings) -> list[str]:
@@ -29,6 +40,32 @@ def unsafe(settings: Settings) -> list[str]:
         *_limits(settings),
         *_contents(settings),
     ]
+
+
+def exposed(settings: Settings, env_file: Path) -> list[str]:
+    """A sentence for each file with secrets or keys that others on this machine may read or change."""
+    found = []
+    for path, what in _sensitive(settings, env_file):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            continue  # that it is not there is said elsewhere, where it has to be
+        if stat.S_ISDIR(mode):
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                found.append(f"{path} can be written by anybody on this machine, {what}: chmod o-w {path}")
+        elif mode & _OPEN_TO_OTHERS:
+            found.append(f"{path} is open to others on this machine, {what}: chmod 600 {path}")
+    return found
+
+
+def _sensitive(settings: Settings, env_file: Path) -> Iterator[tuple[Path, str]]:
+    yield settings.data_dir, "who may put keys of their own there"
+    yield settings.data_dir / KEYS_FILE, "who may let themselves in"
+    if settings.tls_key is not None:
+        yield settings.tls_key, "who may pass themselves off as this server (LIVEAVATAR_TLS_KEY)"
+    secrets = {row.name for row in TABLE if row.type == "secret"} | {spec.key_name for spec in settings.deployments}
+    if secrets & {name for name, value in read_env_file(env_file, []).items() if value}:
+        yield env_file, "who may read the secrets in it"
 
 
 def _access(settings: Settings) -> list[str]:
@@ -60,14 +97,15 @@ def _wire(settings: Settings) -> list[str]:
         found.append(f"LIVEAVATAR_TRUSTED_PROXIES trusts {wide}: whoever is there says whose address a client has")
     if settings.trusted_hops > 1 and not settings.trusted_proxies:
         found.append("LIVEAVATAR_TRUSTED_HOPS has no effect without LIVEAVATAR_TRUSTED_PROXIES")
-    origins = [origin.strip() for origin in (settings.allowed_origins or "").split(",")]
+    try:
+        origins = read_origins(settings.allowed_origins or "")
+    except ValueError:
+        origins = ()  # that is a problem, and said elsewhere
     found += [
-        f"LIVEAVATAR_ALLOWED_ORIGINS holds {origin}: what is sent from there can be changed on its way"
-        for origin in origins
-        if origin.startswith("http://") and origin.removeprefix("http://").split(":")[0] not in LOOPBACK_HOSTS
+        f"LIVEAVATAR_ALLOWED_ORIGINS holds http://{authority.host}: what is sent from there can be changed on its way"
+        for scheme, authority in origins
+        if scheme == "http" and not is_local_name(authority.host)
     ]
-    if any("*" in origin for origin in origins):
-        found.append("LIVEAVATAR_ALLOWED_ORIGINS holds a *: pages that are not yours may connect")
     return found
 
 
@@ -75,6 +113,19 @@ def _limits(settings: Settings) -> list[str]:
     if settings.is_loopback:
         return []
     found = []
+    if settings.connections_per_address >= settings.max_connections:
+        found.append(
+            "LIVEAVATAR_CONNECTIONS_PER_ADDRESS is not less than LIVEAVATAR_MAX_CONNECTIONS: one address may keep "
+            "everybody else out"
+        )
+    for name, per_s, most in (
+        ("LIVEAVATAR_CONNECTIONS_PER_SECOND", settings.arrivals_per_address, _PER_ADDRESS_PER_S),
+        ("LIVEAVATAR_HANDSHAKES_PER_SECOND", settings.handshakes_per_address, _PER_ADDRESS_PER_S),
+        ("LIVEAVATAR_EVENTS_PER_SECOND", settings.events_per_second, _EVENTS_PER_S),
+        ("LIVEAVATAR_AUDIO_PER_SECOND", settings.audio_per_second, _AUDIO_PER_S),
+    ):
+        if per_s > most:
+            found.append(f"{name} is more than {most}: that limits nobody who means harm")
     if settings.sessions_per_principal == 0:
         found.append("LIVEAVATAR_SESSIONS_PER_PRINCIPAL is 0: one credential may take all sessions")
     if settings.minutes_per_day == 0:
@@ -97,11 +148,11 @@ def _contents(settings: Settings) -> list[str]:
 
 def _wide(proxies: str) -> str:
     """The first network that is too large to be one's own proxies'; "" if none is."""
-    for text in proxies.split(","):
-        try:
-            network = ip_network(text.strip(), strict=False)
-        except ValueError:
-            continue  # that is a problem, and said elsewhere
-        if network.prefixlen < _PROXY_PREFIX_MIN[network.version]:
-            return str(network)
-    return ""
+    try:
+        networks = parse_networks(proxies)
+    except ValueError:
+        return ""  # that is a problem, and said elsewhere
+    return next(
+        (str(network) for network in networks if network.prefixlen < _PROXY_PREFIX_MIN[network.version]),
+        "",
+    )

@@ -7,7 +7,7 @@ import trio
 
 from server.cluster.base import Lease, Rate
 
-__all__ = ["InProcessLimits"]
+__all__ = ["InProcessLimits", "LocalRates"]
 
 # Keys of each kind that are remembered: some 10 MB. Beyond, the one that was not looked at for longest is forgotten,
 # and with it at most one burst: who can send from so many addresses has as many bursts anyway.
@@ -20,8 +20,8 @@ SWEPT_AT_ONCE = 2
 _HAIR_S = 1e-9
 
 
-class InProcessLimits:
-    """Implements `SharedLimits`.
+class LocalRates:
+    """Rates under keys, of this process alone: for what is too frequent to be asked of anybody else.
 
     A rate is kept as one number (the generic cell rate algorithm): when what was taken will have been paid back.
     """
@@ -30,17 +30,15 @@ class InProcessLimits:
         self._clock = clock
         self._max_keys = max_keys
         self._paid_back_at: OrderedDict[str, float] = OrderedDict()
-        self._totals: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._places: dict[str, int] = {}
 
     def __len__(self) -> int:
         """How many keys are remembered."""
-        return len(self._paid_back_at) + len(self._totals) + len(self._places)
+        return len(self._paid_back_at)
 
-    async def take(self, key: str, rate: Rate, cost: float = 1.0) -> float:
-        """See `SharedLimits`. Contains no checkpoint."""
+    def take(self, key: str, rate: Rate, cost: float = 1.0) -> float:
+        """As `SharedLimits.take`, and at once."""
         now = self._clock()
-        self._sweep_rates(now)
+        self._sweep(now)
         since = max(self._paid_back_at.get(key, now), now)
         paid_back_at = since + cost / rate.per_s
         wait_s = paid_back_at - now - rate.burst / rate.per_s
@@ -50,6 +48,31 @@ class InProcessLimits:
         if len(self._paid_back_at) > self._max_keys:
             self._paid_back_at.popitem(last=False)
         return 0.0
+
+    def _sweep(self, now: float) -> None:
+        for _ in range(min(SWEPT_AT_ONCE, len(self._paid_back_at))):
+            key, paid_back_at = self._paid_back_at.popitem(last=False)
+            if paid_back_at > now:
+                self._paid_back_at[key] = paid_back_at  # its turn comes again
+
+
+class InProcessLimits:
+    """Implements `SharedLimits`."""
+
+    def __init__(self, *, clock: Callable[[], float] = trio.current_time, max_keys: int = MAX_KEYS) -> None:
+        self._clock = clock
+        self._max_keys = max_keys
+        self._rates = LocalRates(clock=clock, max_keys=max_keys)
+        self._totals: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._places: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._rates) + len(self._totals) + len(self._places)
+
+    async def take(self, key: str, rate: Rate, cost: float = 1.0) -> float:
+        """See `SharedLimits`. Contains no checkpoint."""
+        return self._rates.take(key, rate, cost)
 
     async def acquire(self, key: str, *, limit: int) -> Lease | None:
         """See `SharedLimits`. Contains no checkpoint."""
@@ -71,12 +94,6 @@ class InProcessLimits:
         if len(self._totals) > self._max_keys:
             self._totals.popitem(last=False)
         return total
-
-    def _sweep_rates(self, now: float) -> None:
-        for _ in range(min(SWEPT_AT_ONCE, len(self._paid_back_at))):
-            key, paid_back_at = self._paid_back_at.popitem(last=False)
-            if paid_back_at > now:
-                self._paid_back_at[key] = paid_back_at  # its turn comes again
 
     def _sweep_totals(self, now: float) -> None:
         for _ in range(min(SWEPT_AT_ONCE, len(self._totals))):

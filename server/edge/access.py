@@ -4,13 +4,13 @@ Whom a credential lets in is said by the `Authenticator`. It answers nobody.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, LiveAvatarError
 from server.edge.answers import Refusal
+from server.edge.authority import is_local_name, parse_authority, parse_origin
 from server.edge.headers import Headers
 from server.security.authenticator import Authenticator
 from server.security.base import Unauthenticated, missing_credential
@@ -37,11 +37,6 @@ FORWARDING_HEADERS = frozenset(
      "fastly-client-ip", "x-original-host", "x-arr-ssl"}
 )  # fmt: skip
 FORWARDING_PREFIX = "x-forwarded"
-
-# Host is a name or address with an optional port; Origin a scheme before that (RFC 6454, 6.2).
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:(?P<port>[0-9]{1,5}))?")
-_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#@\s]+)")
-_LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
 
 # Query fields that carry a credential, here or elsewhere: addresses end up in logs, histories and referrers.
 _URL_CREDENTIALS = ("ticket", "token", "api-key", "api_key", "access_token")
@@ -111,15 +106,6 @@ def origin_of(headers: Headers) -> str | None:
 def is_relayed(headers: Headers) -> bool:
     """Say whether a proxy has handed the request on: then the peer's address says nothing about who sent it."""
     return any(name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIX) for name, _ in headers)
-
-
-def _host_of(authority: str) -> tuple[str, str] | None:
-    match = _AUTHORITY.fullmatch(authority)
-    return (match["host"].lower(), match["port"] or "") if match else None
-
-
-def _is_local_name(host: str) -> bool:
-    return host in {"localhost", "[::1]"} or _LOOPBACK_V4.fullmatch(host) is not None
 
 
 class AccessPolicy:
@@ -202,15 +188,14 @@ def _check_local(request: Arrival) -> None:
     # A page from anywhere can make a browser connect to localhost: by a name of its own that resolves to it, which
     # Host shows, or plainly, which Origin shows.
     hosts = headers.get_all("host")
-    host = _host_of(hosts[0]) if len(hosts) == 1 else None
-    if host is None or not _is_local_name(host[0]):
+    host = parse_authority(hosts[0]) if len(hosts) == 1 else None
+    if host is None or not is_local_name(host.host):
         raise NotLocal("The Host is not one of this machine's own names.", code="host_not_allowed")
     origins = headers.get_all("origin")
     if not origins:
         return
-    match = _ORIGIN.fullmatch(origins[0]) if len(origins) == 1 else None
-    origin = _host_of(match["authority"]) if match else None
-    if origin is None or not _is_local_name(origin[0]):
+    origin = parse_origin(origins[0]) if len(origins) == 1 else None
+    if origin is None or not is_local_name(origin[1].host):
         raise NotLocal("Pages from this Origin may not connect.", code="origin_not_allowed")
 
 
@@ -221,7 +206,9 @@ def refusal_of(fault: LiveAvatarError) -> Refusal:
         headers.append(("WWW-Authenticate", "Bearer"))
     if fault.retry_after_s is not None:
         headers.append(("Retry-After", str(max(1, math.ceil(fault.retry_after_s)))))
-    return Refusal(fault.reason.http_status, fault.code, fault.message, error_type_of(fault), tuple(headers))
+    # Its close code is one that browsers know from pages being left, and no refusal's.
+    status = 503 if fault.reason is EndReason.GOING_AWAY else fault.reason.http_status
+    return Refusal(status, fault.code, fault.message, error_type_of(fault), tuple(headers))
 
 
 def error_type_of(fault: LiveAvatarError) -> str:

@@ -3,6 +3,7 @@
 Before a client is let in nothing of a session happens, and it may send one frame of 64 KiB.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -19,12 +20,12 @@ from protocol.realtime.server_events import Error, ErrorDetail
 from server.edge.access import IN_FRAME, KEY_SUBPROTOCOL, AccessPolicy, NotLocal, error_type_of, origin_of, refusal_of
 from server.edge.allowances import Allowances
 from server.edge.answers import Refusal
-from server.edge.client_socket import ClientSocket
+from server.edge.client_socket import ClientSocket, refusal_code
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.security.base import Unauthenticated, lacks_scope, missing_credential
 from server.security.principal import Principal
 from server.security.refusals import RateLimited
-from server.session.base import SessionRequest
+from server.session.base import ClientConnection, SessionRequest
 from server.session.registry import SessionRegistry
 from server.transport.errors import ConnectionLost
 from server.transport.websocket import WebSocket, WebSocketOptions
@@ -104,6 +105,7 @@ class Admission:
             await self._serve_realtime(request, upgrade)
         else:
             paths = ", ".join(sorted({AVATAR_PATH, *REALTIME_PATHS}))
+            self._allowances.refusals.count("unknown_path")
             await _refuse(upgrade, Refusal(404, "unknown_path", f"WebSockets are served at {paths}."))
 
     async def _serve_avatar(self, request: UpgradeRequest, upgrade: Upgrade) -> None:
@@ -141,8 +143,7 @@ class Admission:
                 await self._allowances.begin_session(request.client)
             principal = await self._identify(request, init, in_handshake)
             dialect = _named_dialect(init.dialect or "ga")
-            pace = self._allowances.pace(request.client)
-            client = ClientSocket(websocket, openai=False, dialect=dialect, pace=pace)
+            client = self._client(websocket, request, dialect, openai=False)
             websocket.max_message_bytes = MAX_AVATAR_MESSAGE_BYTES
             if init.resume:
                 origin = origin_of(request.headers)
@@ -161,9 +162,12 @@ class Admission:
                 principal=principal,
                 resumable=True,
                 room=self._allowances.room(principal, request.client),
+                pace=self._allowances.pace(principal, request.client),
             )
             await self._registry.serve(client, wanted)
-        except ConnectionLost:
+        except ConnectionLost as loss:
+            if (code := refusal_code(loss)) is not None:
+                self._refused(code, request)
             _log.debug("client left before its session began", client=request.client)
         except LiveAvatarError as fault:
             self._note(fault, request)
@@ -213,41 +217,46 @@ class Admission:
             raise ClientFault(error.detail.message, code=error.detail.code or "invalid_event") from None
 
     async def _serve_realtime(self, request: UpgradeRequest, upgrade: Upgrade) -> None:
-        refused: LiveAvatarError | None = None
-        wanted: SessionRequest | None = None
+        """All that is asked for stands in the handshake, so whoever cannot have it learns so by an HTTP status."""
         try:
             await self._allowances.begin_session(request.client)
             wanted = await self._realtime_request(request)
+            async with self._registry.reserved(wanted) as serve:
+                # Minutes of speech in one event are for programs; who holds what is made for pages has /ws's bound.
+                is_page = wanted.settable is not None
+                options = self._bounds.options(MAX_AVATAR_MESSAGE_BYTES if is_page else MAX_REALTIME_MESSAGE_BYTES)
+                await self._converse_realtime(request, await upgrade.accept(options=options), serve)
         except LiveAvatarError as fault:
             self._note(fault, request)
-            # A page cannot read an HTTP status, so it is let in to be told, in the service's own manner.
-            in_page = any(name.startswith(KEY_SUBPROTOCOL) for name in request.subprotocols)
-            # What a client asks for wrongly, it is told as the services tell it.
-            told = in_page or fault.reason is EndReason.BAD_REQUEST
-            if not told or isinstance(fault, NotLocal):
+            if _is_told_in_socket(fault, request):
+                await self._tell_realtime(upgrade, fault)
+            else:
                 await _refuse(upgrade, refusal_of(fault))
-                return
-            refused = fault
-        # Who is let in only to be told has not shown anything that would make it more than a stranger.
-        most, patience_s = MAX_BYTES_BEFORE_AUTHENTICATION, min(self._bounds.close_timeout_s, STRANGER_CLOSE_S)
-        if wanted is not None:
-            most, patience_s = MAX_REALTIME_MESSAGE_BYTES, self._bounds.close_timeout_s
-        websocket = await upgrade.accept(options=self._bounds.options(most))
+
+    async def _converse_realtime(
+        self, request: UpgradeRequest, websocket: WebSocket, serve: Callable[[ClientConnection], Awaitable[None]]
+    ) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(websocket.run)
             try:
-                if wanted is None:
-                    raise refused or _OUR_FAULT
-                pace = self._allowances.pace(request.client)
-                client = ClientSocket(websocket, openai=True, dialect=_dialect(request), pace=pace)
-                await self._registry.serve(client, wanted)
+                await serve(self._client(websocket, request, _dialect(request), openai=True))
             except LiveAvatarError as fault:
+                self._note(fault, request)
                 _turn_away(websocket, fault, openai=True)
             except Exception:
                 _turn_away(websocket, _OUR_FAULT, openai=True)
                 raise
             finally:
-                await websocket.aclose(patience_s)  # noqa: ASYNC102 - shields itself, with a deadline
+                await websocket.aclose(self._bounds.close_timeout_s)  # noqa: ASYNC102 - shields itself, with a deadline
+            nursery.cancel_scope.cancel()
+
+    async def _tell_realtime(self, upgrade: Upgrade, fault: LiveAvatarError) -> None:
+        # Who is let in only to be told has not shown anything that would make it more than a stranger.
+        websocket = await upgrade.accept(options=self._bounds.options(MAX_BYTES_BEFORE_AUTHENTICATION))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(websocket.run)
+            _turn_away(websocket, fault, openai=True)
+            await websocket.aclose(min(self._bounds.close_timeout_s, STRANGER_CLOSE_S))
             nursery.cancel_scope.cancel()
 
     async def _realtime_request(self, request: UpgradeRequest) -> SessionRequest:
@@ -265,18 +274,35 @@ class Admission:
             endpoint=request.path,
             principal=principal,
             room=self._allowances.room(principal, request.client),
+            pace=self._allowances.pace(principal, request.client),
+        )
+
+    def _client(
+        self, websocket: WebSocket, request: UpgradeRequest, dialect: Dialect | None, *, openai: bool
+    ) -> ClientSocket:
+        return ClientSocket(
+            websocket, openai=openai, dialect=dialect, refused=lambda code: self._refused(code, request)
         )
 
     def _note(self, fault: LiveAvatarError, request: UpgradeRequest) -> None:
         """Count who was turned away, and say so in a line or a sum; what was shown stands nowhere."""
         if not isinstance(fault, RateLimited):  # noted where it was raised
-            why = fault.why if isinstance(fault, Unauthenticated) else fault.code
-            self._allowances.refusals.note(fault.code, request.client, why=why, path=request.path[:64])
+            self._refused(fault.code, request, why=fault.why if isinstance(fault, Unauthenticated) else None)
+
+    def _refused(self, code: str, request: UpgradeRequest, *, why: str | None = None) -> None:
+        self._allowances.refusals.note(code, request.client, why=why or code, path=request.path[:64])
 
 
 def _check_may_talk(principal: Principal) -> None:
     if not principal.may("talk"):
         raise lacks_scope("talk")
+
+
+def _is_told_in_socket(fault: LiveAvatarError, request: UpgradeRequest) -> bool:
+    """Whether a client of the Realtime paths is let in to be told, in the service's own manner, why it may not stay."""
+    # A page cannot read an HTTP status; and what a client asks for wrongly, it is told as the services tell it.
+    in_page = any(name.startswith(KEY_SUBPROTOCOL) for name in request.subprotocols)
+    return (in_page or fault.reason is EndReason.BAD_REQUEST) and not isinstance(fault, NotLocal)
 
 
 def _dialect(request: UpgradeRequest) -> Dialect | None:

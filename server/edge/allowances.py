@@ -52,9 +52,9 @@ class Allowances:
         """
         await self._addresses.begin_session(address)
 
-    def pace(self, address: str) -> "ClientPace":
-        """How fast one connection's client may send."""
-        return self._sessions.pace(address)
+    def pace(self, principal: Principal, address: str) -> "ClientPace":
+        """How fast the client of a session of this principal may send; it is for all the session's connections."""
+        return self._sessions.pace(self._quotas(principal, address))
 
     def room(self, principal: Principal, address: str) -> Room:
         """The room that a session of this principal has, to be entered by whoever owns the session."""

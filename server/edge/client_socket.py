@@ -1,6 +1,7 @@
 """A client's WebSocket as a session sees it; translates the transport's losses into endings, and dialects into GA."""
 
 import itertools
+from collections.abc import Callable
 
 from protocol.endings import EndReason
 from protocol.realtime.codec import InvalidEvent, encode
@@ -10,7 +11,7 @@ from server.security.pace import ClientPace
 from server.security.refusals import RateLimited
 from server.session.base import ClientGone
 from server.transport.errors import ConnectionLost
-from server.transport.websocket import Message, WebSocket
+from server.transport.websocket import TOO_MANY_FRAMES, Message, WebSocket
 
 # What our own side closed for, and what that means for the session.
 _OUR_CODES = {
@@ -19,6 +20,13 @@ _OUR_CODES = {
     1009: EndReason.TOO_BIG,
     4413: EndReason.SLOW_CONSUMER,
     4429: EndReason.RATE_LIMITED,
+}
+# What the transport itself ends a connection for is a refusal too, and is counted under these names.
+_REFUSALS = {
+    1002: EndReason.PROTOCOL_ERROR.label,
+    1007: EndReason.BAD_UTF8.label,
+    1009: EndReason.TOO_BIG.label,
+    TOO_MANY_FRAMES: "frame_rate_limit",
 }
 # Close codes of a client that means to go. 1005: it closed without a code, as browsers do.
 _MEANT_TO_GO = frozenset({1000, 1001, 1005})
@@ -33,17 +41,28 @@ class ClientSocket:
     Args:
         openai: the client came by a drop-in endpoint and knows the services' own close codes.
         dialect: what it speaks; None is GA. What the dialect refuses is answered here, and the session never sees it.
-        pace: how fast it may send; who sends faster is told so, and its connection and session end.
+        refused: is told the code of whatever the connection is ended for here.
     """
 
     def __init__(
-        self, websocket: WebSocket, *, openai: bool, dialect: Dialect | None = None, pace: ClientPace | None = None
+        self,
+        websocket: WebSocket,
+        *,
+        openai: bool,
+        dialect: Dialect | None = None,
+        refused: Callable[[str], None] = lambda _code: None,
     ) -> None:
         self._websocket = websocket
         self._openai = openai
         self._dialect = dialect
-        self._pace = pace
+        self._pace: ClientPace | None = None
+        self._is_closed = False
+        self._tell_refused = refused
         self._refused = itertools.count(1)
+
+    def keep_pace(self, pace: ClientPace) -> None:
+        """See ``ClientConnection``. Who sends faster is told so, and its connection and session end."""
+        self._pace = pace
 
     async def receive(self) -> Message:
         """See ``ClientConnection``."""
@@ -51,6 +70,8 @@ class ClientSocket:
             try:
                 message = await self._websocket.receive()
             except ConnectionLost as loss:
+                if not self._is_closed and (code := refusal_code(loss)) is not None:
+                    self._tell_refused(code)
                 raise _gone(loss) from None
             if self._pace is not None:
                 try:
@@ -66,6 +87,7 @@ class ClientSocket:
                 self._websocket.send(encode(Error(event_id=event_id, error=refused.detail)))
 
     def _too_fast(self, fault: RateLimited) -> ClientGone:
+        self._tell_refused(fault.code)
         detail = ErrorDetail(type=fault.error_type, code=fault.code, message=fault.message)
         detail.retry_after = fault.retry_after_s or 1.0
         self._websocket.send(encode(Error(event_id=_TOO_FAST_ID, error=detail)))
@@ -86,7 +108,13 @@ class ClientSocket:
 
     def close(self, reason: EndReason, message: str) -> None:
         """See ``ClientConnection``. The message is cut to what a close frame holds."""
+        self._is_closed = True
         self._websocket.close(reason.close_code(openai=self._openai), message)
+
+
+def refusal_code(loss: ConnectionLost) -> str | None:
+    """What a connection was ended for that nobody closed but the transport; None if that refused nothing."""
+    return _REFUSALS.get(loss.code or 0) if loss.by == "us" else None
 
 
 def _gone(loss: ConnectionLost) -> ClientGone:

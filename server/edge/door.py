@@ -5,6 +5,7 @@ application.
 """
 
 import errno
+import http
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
@@ -78,6 +79,7 @@ _OVERLOADED = Refusal(
     "server_error",
     (("Retry-After", "10"),),
 )
+_LONG_FIELD = "A field of the head of a WebSocket handshake is too long: 8 KiB is the most."
 _FULL = Refusal(
     503, "too_many_connections", "Too many connections; try again later.", "server_error", (("Retry-After", "5"),)
 )
@@ -129,7 +131,7 @@ class Door:
         self._guard = guard or Guard()
         self._load = load
         self._on_websocket = on_websocket
-        self._http = HttpService(app, self._limits.http)
+        self._http = HttpService(app, self._limits.http, self._guard.refusals)
         self._accepting = trio.CancelScope()
         self._connections = 0
         self._turned_away = 0
@@ -312,13 +314,20 @@ class Door:
         except UpgradeInvalid as exc:
             if upgrade.answered:
                 raise
-            extra = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")) if exc.status in {400, 426} else ()
-            await refuse(wire, Refusal(exc.status, "malformed_upgrade", exc.text, headers=extra))
+            self._guard.refusals.count("malformed_upgrade")
+            await refuse(wire, _malformed_upgrade(exc))
         finally:
             # Also when the handler failed: its peer is told so, and the failure goes on to the firewall.
             if not upgrade.answered and not wire.closed:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
                     await refuse(wire, _INTERNAL)
+
+
+def _malformed_upgrade(fault: UpgradeInvalid) -> Refusal:
+    # Who opens WebSockets is held to shorter lines than pages are, and the words for it are not for strangers.
+    text = _LONG_FIELD if fault.status == http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE else fault.text
+    extra = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")) if fault.status in {400, 426} else ()
+    return Refusal(fault.status, "malformed_upgrade", text, headers=extra)
 
 
 def _log_failure(caller: _Caller, failure: BaseExceptionGroup[Exception]) -> None:

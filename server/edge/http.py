@@ -26,6 +26,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from server.edge.answers import Refusal, linger, refuse
 from server.edge.head import RequestHead
 from server.edge.proxies import Provenance
+from server.security.refusals import REFUSED_IN_SCOPE, Refusals
 from server.transport.errors import WireBroken, WireClosed
 from server.transport.wire import Address, Wire
 
@@ -50,9 +51,10 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 class HttpService:
     """An ASGI application behind hypercorn, one request to a connection."""
 
-    def __init__(self, app: ASGIFramework, limits: HttpLimits) -> None:
+    def __init__(self, app: ASGIFramework, limits: HttpLimits, refusals: Refusals) -> None:
         self._app = app
         self._limits = limits
+        self._refusals = refusals
         self._config = Config()
         self._config.logger_class = _OneLineLog
         self._config.include_server_header = False
@@ -98,10 +100,10 @@ class HttpService:
         """
         length = head.headers.get("content-length")
         if length is not None and int(length) > self._limits.max_body_bytes:  # h11 has seen that it is a number
-            await refuse(wire, _too_large(self._limits.max_body_bytes).with_headers(headers))
+            await self._refuse(wire, _too_large(self._limits.max_body_bytes), headers)
             return
         stream = _ReplayStream(wire, head, self._limits)
-        app = ASGIWrapper(_placed(self._app, wire, provenance, headers))
+        app = ASGIWrapper(_placed(self._app, wire, provenance, headers, self._refusals))
         server = TCPServer(app, self._config, self._context, ConnectionState(self._state), cast("Any", stream))
         finished = False
 
@@ -120,18 +122,32 @@ class HttpService:
             finished = True
             nursery.cancel_scope.cancel()
         if stream.refusal is not None and not stream.has_sent:
-            await refuse(wire, stream.refusal.with_headers(headers))
+            await self._refuse(wire, stream.refusal, headers)
         else:
             await linger(wire)
 
+    async def _refuse(self, wire: Wire, refusal: Refusal, headers: tuple[tuple[str, str], ...]) -> None:
+        self._refusals.count(refusal.code)
+        await refuse(wire, refusal.with_headers(headers))
+
 
 def _placed(
-    app: ASGIFramework, wire: Wire, provenance: Provenance | None, headers: tuple[tuple[str, str], ...]
+    app: ASGIFramework,
+    wire: Wire,
+    provenance: Provenance | None,
+    headers: tuple[tuple[str, str], ...],
+    refusals: Refusals,
 ) -> ASGIFramework:
     """The application, told where the request really comes from, and with these headers on its answer."""
     client = (wire.peer.host if provenance is None else provenance.client, wire.peer.port)
     scheme = "http" if provenance is None else provenance.scheme
     more = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+    def tell_refused(code: str, why: str | None, route: str) -> None:
+        if why is None:
+            refusals.count(code)
+        else:
+            refusals.note(code, client[0], why=why, path=route)
 
     async def placed(scope: Any, receive: Any, send: Any) -> None:
         async def send_with_headers(message: Any) -> None:
@@ -139,7 +155,7 @@ def _placed(
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        placed_scope = cast("Any", {**scope, "client": client, "scheme": scheme})
+        placed_scope = cast("Any", {**scope, "client": client, "scheme": scheme, REFUSED_IN_SCOPE: tell_refused})
         await app(placed_scope, receive, send_with_headers)
 
     return cast("ASGIFramework", placed)

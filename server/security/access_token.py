@@ -28,7 +28,7 @@ __all__ = ["AccessTokens", "ClaimNames"]
 
 # Clocks differ. RFC 7519, 4.1.4: "usually no more than a few minutes".
 LEEWAY_S = 60.0
-# Entra's are below 4 KiB; a head of a request has 16.
+# Entra's are below 4 KiB. The head of a request has 16 in all, and a field of a WebSocket's handshake 8.
 MAX_TOKEN_CHARS = 16 * 1024
 MAX_KB_IDS = 1000
 

@@ -73,10 +73,11 @@ Fetch = Callable[[str], Awaitable[bytes]]
 class TicketStore(Protocol):
     """Where minted credentials are kept until they expire, by the digest of their text. Replicas may share one."""
 
-    async def put(self, digest: str, record: bytes, *, expires_at: float) -> None:
-        """Keep a record until `expires_at` (Unix seconds).
+    async def put(self, digest: str, record: bytes, *, account: str, expires_at: float) -> None:
+        """Keep a record of an account until `expires_at` (Unix seconds).
 
         Raises:
+            RateLimited: the account has its share of what can be kept already.
             InternalFault: there is no room for another one.
         """
         ...
@@ -87,4 +88,8 @@ class TicketStore(Protocol):
 
     async def take(self, digest: str) -> bytes | None:
         """The record, and forget it: of all who ask at once, here or at another replica, one gets it."""
+        ...
+
+    async def forget(self, account: str) -> None:
+        """Forget all records of an account."""
         ...

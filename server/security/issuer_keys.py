@@ -120,8 +120,7 @@ class IssuerKeys:
             self._asked_at = trio.current_time()
             try:
                 await self._refresh()
-            except Exception:
-                # What an issuer publishes is not ours to foresee, and must not end a server that has keys.
+            except Exception:  # noqa: BLE001 - what an issuer publishes must not end a server that has keys
                 _log.exception("the keys of the token issuer cannot be read", issuer=self._issuer, kept=len(self._keys))
             self._wanted = trio.Event()
             answered, self._answered = self._answered, trio.Event()

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from server.security.digest import KEY_PREFIX, digest_of, new_credential
-from server.security.principal import Allowance, Principal, Scope
+from server.security.principal import MOST_MINUTES, MOST_SESSIONS, Allowance, Principal, Scope
 
 __all__ = ["KEYS_FILE", "KeyEntry", "KeyFile", "KeyFileError"]
 
@@ -27,6 +27,10 @@ KEYS_FILE = "keys.json"
 # A name is written in commands and logs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODE = 0o600
+# Another command is done in milliseconds. Whoever holds the lock for longer is stuck or means no good, and a key that
+# was seen by others must be revoked all the same.
+LOCK_S = 5.0
+_LOCK_LOOK_S = 0.05
 
 
 class KeyFileError(Exception):
@@ -131,10 +135,15 @@ class KeyFile:
         """Make a key and return it: this once, for only its digest is kept.
 
         Raises:
-            KeyFileError: there is one of that name, or the file cannot be written.
+            KeyFileError: there is one of that name, or something that makes no sense, or the file cannot be written.
         """
         if not _NAME.fullmatch(name):
             raise KeyFileError("a key's name is up to 64 letters, digits, dots, dashes or underscores")
+        if kb_ids is not None and not all(kb_id.strip() for kb_id in kb_ids):
+            raise KeyFileError("a knowledge base has a name; leave it out for a key that is for all")
+        for what, number, most in (("sessions", sessions, MOST_SESSIONS), ("minutes", minutes_per_day, MOST_MINUTES)):
+            if number is not None and not 0 < number <= most:
+                raise KeyFileError(f"{what} are a number up to {most:,.0f}")
         with self._writing() as entries:
             if any(entry.is_live and entry.name == name for entry in entries):
                 raise KeyFileError(f"there is a key {name!r} already; revoke it first, or take another name")
@@ -172,13 +181,41 @@ class KeyFile:
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with (folder / f"{KEYS_FILE}.lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._locked(folder / f"{KEYS_FILE}.lock"):
                 entries = self.read()
                 yield entries
-                self._replace(msgspec.json.format(msgspec.json.encode(_Contents(keys=entries)), indent=2))
+                contents = msgspec.json.format(msgspec.json.encode(_Contents(keys=entries)), indent=2)
+                try:
+                    _decoder.decode(contents)
+                except msgspec.DecodeError as error:
+                    raise KeyFileError("that cannot be kept, for it could not be read again") from error
+                self._replace(contents)
         except OSError as error:
             raise KeyFileError(f"{self.path} cannot be written: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            # Not even to be opened by others: a lock may be taken by whoever can read it.
+            with contextlib.suppress(PermissionError):
+                os.fchmod(descriptor, _MODE)
+            _give_to_owner_of(path.parent, descriptor)
+            give_up_at = time.monotonic() + LOCK_S
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= give_up_at:
+                        text = (
+                            f"{path} is held by another program (`fuser {path}` names it); end it, or remove the file"
+                        )
+                        raise KeyFileError(text) from None
+                    time.sleep(_LOCK_LOOK_S)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _replace(self, contents: bytes) -> None:
         # Made by mkstemp: readable by its owner only, from its first byte.
@@ -186,10 +223,7 @@ class KeyFile:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(descriptor, _MODE)
-                if os.geteuid() == 0:
-                    # Made by root in a folder of the server's: the server must be able to read it.
-                    folder = self.path.parent.stat()
-                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
+                _give_to_owner_of(self.path.parent, descriptor)
                 file.write(contents + b"\n")
                 file.flush()
                 os.fsync(descriptor)
@@ -197,3 +231,10 @@ class KeyFile:
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def _give_to_owner_of(folder: Path, descriptor: int) -> None:
+    """What root makes in a folder of the server's is the server's: it must be able to use it."""
+    if os.geteuid() == 0:
+        found = folder.stat()
+        os.fchown(descriptor, found.st_uid, found.st_gid)

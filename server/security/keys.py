@@ -79,28 +79,28 @@ class KeyRing:
         entry = self._live.get(principal_id)
         return entry[1] if entry is not None else None
 
-    async def run(self) -> None:
-        """Keeps an eye on the file, until cancelled."""
-        while self._file is not None:
-            await trio.sleep(LOOK_S)
-            # A data folder may be on a network.
-            await self.look()
+    async def look(self) -> frozenset[str]:
+        """Takes in what has changed in the file; the ids of those whose keys are gone since the last look.
 
-    async def look(self) -> None:
-        """Takes in what has changed in the file. What is unreadable changes nothing, and is logged once."""
+        What is unreadable changes nothing, and is logged once.
+        """
         if self._file is None:
-            return
+            return frozenset()
         try:
+            # A data folder may be on a network.
             stamp, entries = await trio.to_thread.run_sync(_look, self._file, self._stamp)
         except KeyFileError as error:
             if str(error) != self._complained_of:
                 self._complained_of = str(error)
                 _log.error("the key file cannot be used; the keys that are known stay", error=str(error))
-            return
+            return frozenset()
         self._complained_of = None
-        if entries is not None:
-            self._take(stamp, entries)
-            _log.info("keys read", keys=len(self._live))
+        if entries is None:
+            return frozenset()
+        before = self._live.keys()
+        self._take(stamp, entries)
+        _log.info("keys read", keys=len(self._live))
+        return frozenset(before - self._live.keys())
 
     def _take(self, stamp: tuple[int, ...] | None, entries: list[KeyEntry] | None) -> None:
         entries = entries or []

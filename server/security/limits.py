@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import trio
 
 from server.cluster.base import Lease, SharedLimits
-from server.security.pace import ClientPace, PaceBounds
+from server.cluster.in_process import LocalRates
+from server.security.pace import AccountPace, ClientPace, PaceBounds
 from server.security.refusals import RateLimited, Refusals
 
 __all__ = ["Places", "Quota", "SessionLimits"]
 
 # Minutes are charged so much ahead, so that what is used never exceeds what is allowed; the unused part is given back.
 CHARGED_AHEAD_S = 30.0
+# Less than this is not worth beginning or going on with.
+_LEAST_S = 1.0
 # Giving it back must not hold up the end of a session.
 _GIVE_BACK_S = 1.0
 
@@ -59,26 +62,39 @@ class Places:
 
 
 class SessionLimits:
-    """Sessions at once, minutes a day, and the pace of each client's connection.
+    """Sessions at once, minutes a day, and the pace of each session's client.
 
     Args:
         shared: where replicas count together.
-        pace: of one connection.
+        pace: of one client.
         refusals: what is refused is counted there.
+        most_sessions: how many a quota without a number of its own may have, for there is no room for more.
         wall: the time of day in Unix seconds.
     """
 
     def __init__(
-        self, shared: SharedLimits, pace: PaceBounds, refusals: Refusals, *, wall: Callable[[], float] = time.time
+        self,
+        shared: SharedLimits,
+        pace: PaceBounds,
+        refusals: Refusals,
+        *,
+        most_sessions: int,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._shared = shared
         self._pace = pace
+        self._bursts = LocalRates()
         self._refusals = refusals
+        self._most_sessions = most_sessions
         self._wall = wall
 
-    def pace(self, address: str) -> ClientPace:
-        """The pace of one connection from this address."""
-        return ClientPace(self._pace, on_refused=lambda code: self._refusals.note(code, address))
+    def pace(self, quotas: Sequence[Quota]) -> ClientPace:
+        """The pace of a session's client. What it refuses is counted by whoever holds the client to it."""
+        accounts = [
+            AccountPace(self._bursts, quota.account, self._pace, sessions=quota.sessions or self._most_sessions)
+            for quota in quotas
+        ]
+        return ClientPace(self._pace, accounts=accounts)
 
     async def take_place(self, quotas: Sequence[Quota], address: str) -> Places:
         """A session's place under every quota; whoever opens the session releases them when it is over.
@@ -117,16 +133,16 @@ class SessionLimits:
             yield
             return
         meter = _Meter(self._shared, counted, self._wall)
-        if not await meter.charge():
+        if not (paid_s := await meter.charge()):
             raise self._spent(meter, address)
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
-                while True:
-                    await trio.sleep(CHARGED_AHEAD_S)
-                    if not await meter.charge():
-                        end(self._spent(meter, address))
-                        return
+                stretch_s = paid_s
+                while stretch_s:
+                    await trio.sleep(stretch_s)
+                    stretch_s = await meter.charge()
+                end(self._spent(meter, address))
 
             nursery.start_soon(watch)
             try:
@@ -155,20 +171,23 @@ class _Meter:
         self._day = 0
         self._paid_until = -math.inf
 
-    async def charge(self) -> bool:
-        """Pay for the next stretch under every account; False, and nothing paid, where one has not enough left."""
+    async def charge(self) -> float:
+        """Pay for the next stretch under every account; its seconds, or 0, and nothing paid, where one has none left.
+
+        The last stretch of a day's minutes is as short as what is left of them.
+        """
         self._day = int(self._wall() // _DAY_S)
-        paid: list[str] = []
+        stretch_s = CHARGED_AHEAD_S
         for account, minutes in self._counted:
             total_s = await self._add(account, CHARGED_AHEAD_S)
-            paid.append(account)
-            if total_s > minutes * 60:
-                for name in paid:
-                    await self._add(name, -CHARGED_AHEAD_S)
-                self._paid_until = -math.inf
-                return False
-        self._paid_until = trio.current_time() + CHARGED_AHEAD_S
-        return True
+            stretch_s = min(stretch_s, CHARGED_AHEAD_S + minutes * 60 - total_s)
+        if stretch_s < _LEAST_S:
+            stretch_s = 0.0
+        if stretch_s < CHARGED_AHEAD_S:
+            for account, _ in self._counted:
+                await self._add(account, stretch_s - CHARGED_AHEAD_S)
+        self._paid_until = trio.current_time() + stretch_s
+        return stretch_s
 
     async def give_back(self) -> None:
         """Take back what was paid for and not used."""

@@ -17,7 +17,17 @@ from server.security.base import TicketStore, Unauthenticated, lacks_scope
 from server.security.digest import CLIENT_SECRET_PREFIX, TICKET_PREFIX, digest_of, new_credential
 from server.security.principal import Allowance, Principal, not_allowed_kb
 
-__all__ = ["DEFAULT_SECRET_S", "MAX_SECRET_S", "MAX_TICKET_S", "MIN_SECRET_S", "Mint", "Minted", "Wish", "kind_of"]
+__all__ = [
+    "DEFAULT_SECRET_S",
+    "MAX_SECRET_S",
+    "MAX_TICKET_S",
+    "MIN_SECRET_S",
+    "Mint",
+    "Minted",
+    "Wish",
+    "kind_of",
+    "unusable",
+]
 
 # The services' own bounds and default for client secrets.
 MIN_SECRET_S, MAX_SECRET_S, DEFAULT_SECRET_S = 10, 7200, 600
@@ -100,6 +110,7 @@ class Mint:
 
         Raises:
             ClientFault: the minter may not mint, or not that.
+            RateLimited: the minter has as many as it may.
             InternalFault: there is no room for more of them.
         """
         return await self._issue(CLIENT_SECRET_PREFIX, minter, wish, max(MIN_SECRET_S, min(lifetime_s, MAX_SECRET_S)))
@@ -112,10 +123,17 @@ class Mint:
         if (wish.instructions is not None or wish.preset) and minter.settable is not None:
             text = "This credential may not give instructions or settings of a session away."
             raise ClientFault(text, code="not_settable", reason=EndReason.NOT_ALLOWED)
+        now = self._now()
+        expires_at = int(now) + lifetime_s
+        if minter.expires_at is not None:
+            # A token is taken for a minute after it has expired, for clocks differ; but it gives no time away then.
+            expires_at = min(expires_at, int(minter.expires_at))
+            if expires_at <= now:
+                text = "The token has expired, and can mint nothing any more. Get a new one."
+                raise Unauthenticated(text, code="invalid_token", why="minting: the minter has expired")
         kb_ids = wish.kb_ids if wish.kb_ids is not None else minter.kb_ids
         allowance = wish.allowance.within(minter.allowance)
         value = new_credential(prefix)
-        expires_at = int(self._now()) + lifetime_s
         record = _Record(
             minted_by=minter.id,
             minter=minter.name,
@@ -127,8 +145,14 @@ class Mint:
             preset=dict(wish.preset),
             origin=wish.origin,
         )
-        await self._store.put(digest_of(value), _encoder.encode(record), expires_at=expires_at)
+        await self._store.put(
+            digest_of(value), _encoder.encode(record), account=record.minted_by, expires_at=expires_at
+        )
         return Minted(value, expires_at)
+
+    async def forget(self, minter_id: str) -> None:
+        """Forget everything that somebody has minted, who may not mint any more."""
+        await self._store.forget(minter_id)
 
     async def redeem(self, credential: str, *, origin: str | None) -> Principal:
         """Whoever shows a minted credential. A ticket is spent by it, also where it is then refused.
@@ -144,7 +168,7 @@ class Mint:
         found = await (self._store.take(digest) if kind == "ticket" else self._store.get(digest))
         record = _decoder.decode(found) if found is not None else None
         if record is None or record.expires_at <= self._now():
-            raise _unusable("unknown, spent or expired")
+            raise unusable("unknown, spent or expired")
         principal = Principal(
             id=f"{kind}:{digest[:_ID_CHARS]}",
             name=f"{kind} of {record.minter}",
@@ -160,10 +184,11 @@ class Mint:
             minted_by=record.minted_by,
         )
         if not principal.may_come_from(origin):
-            raise _unusable("of another origin")
+            raise unusable("of another origin")
         return principal
 
 
-def _unusable(why: str) -> Unauthenticated:
+def unusable(why: str) -> Unauthenticated:
+    """The refusal of whatever was minted; ``why`` is for the log alone."""
     text = "The ticket or client secret cannot be used, or not any more. Ask for a new one."
     return Unauthenticated(text, code="invalid_ticket", why=f"minted: {why}")

@@ -8,7 +8,18 @@ from protocol.conversation.configuration import BROWSER_FIELDS
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
 
-__all__ = ["LOCAL", "PUBLIC", "SCOPES", "Allowance", "Kind", "Principal", "Scope", "not_allowed_kb"]
+__all__ = [
+    "LOCAL",
+    "MOST_MINUTES",
+    "MOST_SESSIONS",
+    "PUBLIC",
+    "SCOPES",
+    "Allowance",
+    "Kind",
+    "Principal",
+    "Scope",
+    "not_allowed_kb",
+]
 
 Scope = Literal["talk", "mint", "records", "administer"]
 """What a principal may do: hold conversations, mint short-lived credentials, read records, administer the server."""
@@ -16,6 +27,10 @@ Scope = Literal["talk", "mint", "records", "administer"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 Kind = Literal["key", "jwt", "ticket", "client_secret", "open"]
+
+# Numbers that nobody can want to exceed: those beyond are slips, and the largest of them no program can read again.
+MOST_SESSIONS = 1_000_000
+MOST_MINUTES = 1440.0 * MOST_SESSIONS
 
 # What was minted stands for somebody who is not there to show anything better.
 _MINTED: frozenset[Kind] = frozenset({"ticket", "client_secret"})

@@ -14,7 +14,7 @@ import trio
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
 
-__all__ = ["RateLimited", "Refusals"]
+__all__ = ["REFUSED_IN_SCOPE", "RateLimited", "Refusals", "TellRefused"]
 
 _log = structlog.get_logger("liveavatar.security")
 
@@ -27,6 +27,12 @@ ELSEWHERE = "(elsewhere)"
 
 # How often sums that are due are looked for.
 _FLUSH_S = 10.0
+
+# The front door knows who sends a request, and the web application why it is refused: the door leaves this in the ASGI
+# scope of each request.
+REFUSED_IN_SCOPE = "liveavatar.refused"
+TellRefused = Callable[[str, str | None, str], None]
+"""Takes the code of a refusal; why, for the log (None: it is not worth a line); and which of our own routes it was."""
 
 
 class RateLimited(ClientFault):

@@ -9,6 +9,7 @@ from protocol.avatar.events import ProfileView
 from protocol.conversation.actions import Verdict
 from protocol.endings import EndReason
 from protocol.errors import LiveAvatarError
+from server.security.pace import ClientPace
 from server.security.principal import Principal
 from server.tools.base import ToolBox
 from server.upstream.base import UpstreamConnection
@@ -60,6 +61,10 @@ class ClientConnection(Protocol):
         """Ends the connection behind what waits to be sent."""
         ...
 
+    def keep_pace(self, pace: ClientPace) -> None:
+        """Holds the client to the pace of its session from now on."""
+        ...
+
 
 class Link(Protocol):
     """The way to the Realtime service."""
@@ -109,6 +114,7 @@ class SessionRequest:
         principal: who asks; the session is theirs.
         resumable: should its connection be lost, it may come back.
         room: what the session lives in, from before its beginning to its end.
+        pace: how fast its client may send, on this connection and on those it comes back by; None: as it likes.
     """
 
     kb_id: str | None
@@ -120,6 +126,7 @@ class SessionRequest:
     resumable: bool = False
     voicerag_events: bool = False
     room: Room | None = None
+    pace: ClientPace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import dataclasses
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from protocol.errors import ClientFault, InternalFault, LiveAvatarError
 from protocol.prices.book import PriceBook
 from protocol.realtime.session import INCLUDE_VISEMES
 from server.security.base import missing_credential
+from server.security.pace import ClientPace
 from server.security.principal import Principal, not_allowed_kb
 from server.session.base import ClientConnection, Furnishing, Link, Room, SessionRequest, TranscriptGuard
 from server.session.resumption import ResumeTokens
@@ -92,6 +93,7 @@ class SessionRegistry:
         self._wall = wall
         self._new_secret = new_secret
         self._sessions: dict[str, Session] = {}
+        self._paces: dict[str, ClientPace] = {}
         self._opening = 0
         self._stopping: tuple[EndReason, str] | None = None
 
@@ -104,6 +106,19 @@ class SessionRegistry:
         Raises:
             LiveAvatarError: there is no room, no such knowledge base or not for this principal, or the server or the
                 session came to its end meanwhile; the client was told nothing.
+        """
+        async with self.reserved(request) as serve:
+            await serve(client)
+
+    @asynccontextmanager
+    async def reserved(self, request: SessionRequest) -> AsyncIterator[Callable[[ClientConnection], Awaitable[None]]]:
+        """Takes a session's room before its client is connected, for the length of the block.
+
+        The block is given what serves the client then, once, and stays until it is detached. Where that is not called,
+        the session never begins.
+
+        Raises:
+            LiveAvatarError: as ``serve``, before the block is entered; what the block is given raises the rest of it.
         """
         self.check_open()
         if len(self._sessions) + self._opening >= self._max_sessions:
@@ -124,17 +139,20 @@ class SessionRegistry:
             raise not_allowed_kb()
         if (objection := self._objection(request.principal, furnishing.kb_id)) is not None:
             raise objection
-        session = self._make(request, furnishing)
-        self._sessions[session.session_id] = session
-        attached = False
+        opening = _Opening(self._make(request, furnishing), request.pace)
+        session_id = opening.session.session_id
+        self._sessions[session_id] = opening.session
+        if request.pace is not None:
+            self._paces[session_id] = request.pace
         try:
-            await self._open(session, request.room)
-            attached = True
-            await session.attach(client)
+            await self._nursery.start(self._live, opening, request.room)
+        except BaseException:  # cancelled, or there is no room, or the nursery is gone: then the session never lived
+            self._forget(session_id)
+            raise
+        try:
+            yield opening.serve
         finally:
-            if not attached:
-                # A session that nobody was ever attached to has nobody to come back.
-                session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
+            opening.give_up()
 
     async def resume(
         self,
@@ -173,6 +191,8 @@ class SessionRegistry:
             raise objection
         if principal is not None and not principal.may_use(session.kb_id):
             raise not_allowed_kb()
+        if (pace := self._paces.get(session.session_id)) is not None:
+            client.keep_pace(pace)
         await session.resume(client, resume)
 
     @staticmethod
@@ -196,24 +216,24 @@ class SessionRegistry:
             reason, message = self._stopping
             raise InternalFault(message, code=reason.label, reason=reason)
 
-    async def _open(self, session: Session, room: Room | None) -> None:
-        try:
-            await self._nursery.start(self._live, session, room)
-        except BaseException:  # cancelled, or the nursery is gone: then the session never lived
-            self._sessions.pop(session.session_id, None)
-            raise
+    async def _live(self, opening: "_Opening", room: Room | None, *, task_status: trio.TaskStatus[None]) -> None:
+        session = opening.session
 
-    async def _live(  # noqa: ASYNC128 - run does
-        self, session: Session, room: Room | None, *, task_status: trio.TaskStatus[None]
-    ) -> None:
         def end(fault: LiveAvatarError) -> None:
             session.end(fault.reason, fault.message, retry_after_s=fault.retry_after_s)
 
         try:
             async with nullcontext() if room is None else room(end):
-                await session.run(task_status=task_status)
+                task_status.started()
+                if await opening.is_wanted():
+                    await session.run(task_status=opening)
         finally:
-            self._sessions.pop(session.session_id, None)
+            self._forget(session.session_id)
+            opening.started()  # whatever became of it: who waits for it is not left waiting
+
+    def _forget(self, session_id: str) -> None:
+        self._sessions.pop(session_id, None)
+        self._paces.pop(session_id, None)
 
     def _make(self, request: SessionRequest, furnishing: Furnishing) -> Session:
         session_id = f"sess_la_{self._new_secret(12)}"
@@ -228,6 +248,8 @@ class SessionRegistry:
             show_tools=request.show_tools,
             guarded=self._guard is not None,
         )
+        if request.pace is not None:
+            request.pace.follow(lambda: configuration.input_bytes_per_ms)
         conversation = Conversation(
             configuration,
             avatar_events=request.avatar_events,
@@ -309,3 +331,45 @@ class SessionRegistry:
         self._stopping = (reason, message)
         for session in list(self._sessions.values()):
             session.end(reason, message)
+
+
+class _Opening:
+    """A session that has its room, between that and its client's coming; implements trio's ``TaskStatus``."""
+
+    __slots__ = ("_began", "_decided", "_is_wanted", "_pace", "session")
+
+    def __init__(self, session: Session, pace: ClientPace | None) -> None:
+        self.session = session
+        self._pace = pace
+        self._is_wanted = False
+        self._decided = trio.Event()
+        self._began = trio.Event()
+
+    async def is_wanted(self) -> bool:
+        """Waits for the client; False if it does not come."""
+        await self._decided.wait()
+        return self._is_wanted
+
+    def started(self, _value: None = None) -> None:
+        """The session has begun, or is over."""
+        self._began.set()
+
+    async def serve(self, client: ClientConnection) -> None:
+        """Begins the session with its client, and stays until that is detached."""
+        self._is_wanted = True
+        self._decided.set()
+        began = False
+        try:
+            await self._began.wait()
+            began = True
+        finally:
+            if not began:
+                # A session that nobody was ever attached to has nobody to come back.
+                self.session.end(EndReason.CLIENT_LOST, "The client's connection was lost.")
+        if self._pace is not None:
+            client.keep_pace(self._pace)
+        await self.session.attach(client)
+
+    def give_up(self) -> None:
+        """No client comes any more; nothing, where one did."""
+        self._decided.set()

@@ -31,12 +31,14 @@ from protocol.conversation.actions import (
     ToolResult,
     ToUpstream,
 )
+from protocol.conversation.ledger import Ledger
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
 from protocol.errors import InternalFault, UpstreamFault
+from protocol.prices.rates import dollars
+from protocol.prices.terms import Terms
 from protocol.realtime.codec import encode
 from protocol.realtime.server_events import Error, ErrorDetail
-from protocol.realtime.usage import Usage
 from server.security.principal import Principal
 from server.session.base import ClientConnection, ClientGone, Link, TranscriptGuard
 from server.session.resumption import ResumeTokens
@@ -63,6 +65,7 @@ class Session:
         tokens: by which a client that was cut off comes back; None for one that cannot.
         wall: the time of day in Unix seconds.
         guard: looks at what the person said; None where the conversation is not guarded.
+        charged: is told of every charge.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Session:
         tokens: ResumeTokens | None,
         wall: Callable[[], float],
         guard: TranscriptGuard | None = None,
+        charged: Callable[[Charge], None],
         log_fields: dict[str, str],
     ) -> None:
         self.session_id = session_id
@@ -96,6 +100,7 @@ class Session:
         self._tokens = tokens
         self._wall = wall
         self._guard = guard
+        self._charged = charged
         self._client: ClientConnection | None = None
         self._client_scope = trio.CancelScope()
         self._upstreams: dict[int, UpstreamConnection] = {}
@@ -107,9 +112,8 @@ class Session:
         self._deadlines: dict[str, float] = {}
         self._clock_scope = trio.CancelScope()
         self._ended = trio.Event()
-        self._usage = Usage()
         self._counts = dict.fromkeys(
-            ("responses", "tool_calls", "ignored_events", "connections", "resumes", "stopped"), 0
+            ("responses", "transcriptions", "tool_calls", "ignored_events", "connections", "resumes", "stopped"), 0
         )
         self._log = _log.bind(session_id=session_id, **log_fields)
 
@@ -252,6 +256,11 @@ class Session:
         if self.ending is None:
             self._perform(self._conversation.on_drain(reason, message, within_s, trio.current_time()))
 
+    @property
+    def ledger(self) -> Ledger:
+        """What it has cost so far, by deployment and model."""
+        return self._conversation.ledger
+
     async def wait_ended(self) -> None:
         """Returns when nothing of the session runs any more."""
         await self._ended.wait()
@@ -262,8 +271,10 @@ class Session:
             reason=self.ending.label if self.ending else None,
             detail=self._message,
             duration_s=round(duration_s, 3),
-            input_tokens=self._usage.input_tokens,
-            output_tokens=self._usage.output_tokens,
+            input_tokens=self.ledger.usage.input_tokens,
+            output_tokens=self.ledger.usage.output_tokens,
+            cost_usd=dollars(self.ledger.usd),
+            cost_by_deployment={name: dollars(usd) for name, usd in self.ledger.by_deployment().items()},
             **self._counts,
         )
 
@@ -316,10 +327,14 @@ class Session:
     async def _read_upstream(self, number: int, connection: UpstreamConnection) -> None:
         now = trio.current_time()
         origin = connection.origin
-        model = origin.transcription_model if origin is not None else None
         self._perform(
             self._conversation.on_upstream_open(
-                number, now, wall=self._wall(), transcription_model=model, has_others=self._link.has_others
+                number,
+                now,
+                wall=self._wall(),
+                transcription_model=origin.transcription_model if origin is not None else None,
+                has_others=self._link.has_others,
+                terms=origin.terms if origin is not None else Terms(deployment=self._link.name),
             )
         )
         try:
@@ -436,10 +451,9 @@ class Session:
 
     def _note(self, action: Charge | Record | Ignored) -> None:
         match action:
-            case Charge(_, usage, _):
-                self._counts["responses"] += 1
-                if usage is not None:
-                    self._usage += usage
+            case Charge(kind=kind):
+                self._counts[f"{kind}s"] += 1
+                self._charged(action)
             case Record(entry):
                 self._log.debug("record", entry=entry)
                 if isinstance(entry, Stopped):

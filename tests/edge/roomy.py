@@ -30,7 +30,7 @@ def roomy_allowances(
     shared, refusals = InProcessLimits(), Refusals()
     return Allowances(
         AddressLimits(shared, AddressBounds(10**6, MUCH, sessions), refusals),
-        SessionLimits(shared, pace or PaceBounds(MUCH, MUCH), refusals),
+        SessionLimits(shared, pace or PaceBounds(MUCH, MUCH), refusals, most_sessions=200),
         refusals,
         of=of,
         default=default or Allowance(),

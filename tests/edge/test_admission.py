@@ -11,16 +11,17 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.endings import EndReason
 from server.edge.head import read_head
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.transport.client import handshake
-from server.transport.errors import HandshakeRefused, WireBroken
+from server.transport.errors import ConnectFailed, HandshakeRefused, UpgradeInvalid, WireBroken, WireClosed
 from server.transport.framing import text_frame
 from server.transport.memory import memory_wire_pair
 from server.transport.websocket import WebSocketOptions
 from tests.session.house import BOUNDS, Caller, House, house
 from tests.session.service import Json, Line, converse
-from tests.transport.peers import BINARY, frame
+from tests.transport.peers import BINARY, PING, TEXT, frame
 
 KEY = "a-key-of-enough-characters"
 Headers = dict[str, str]
@@ -327,6 +328,80 @@ async def test_a_session_that_cannot_be_resumed_is_refused(autojump_clock: trio.
 async def test_an_unknown_path_is_404(autojump_clock: trio.testing.MockClock, path: str) -> None:
     async with house(converse()) as home:
         assert await refused_with(home, path=path) == 404
+        assert refusals(home) == {"unknown_path": 1}
+
+
+def refusals(home: House) -> dict[str, int]:
+    return home.admission._allowances.refusals.counts
+
+
+@pytest.mark.parametrize("path", ["/ws", "/v1/realtime"])
+@pytest.mark.parametrize(
+    ("code", "data"),
+    [
+        ("protocol_error", frame(3, b"x")),
+        ("bad_utf8", frame(TEXT, b"\xff\xfe")),
+        ("too_big", b"\x81\xff" + (2**40).to_bytes(8, "big") + bytes(4)),
+        ("frame_rate_limit", frame(PING, b"") * 1000),
+    ],
+)
+async def test_what_the_transport_ends_a_connection_for_is_counted(
+    autojump_clock: trio.testing.MockClock, path: str, code: str, data: bytes
+) -> None:
+    async with house(converse(answers)) as home:
+        caller = await home.opened(path=path)
+        await _say_bytes(caller, data)
+        await caller.closed()
+        if path == "/ws":
+            stranger = await home.caller({})
+            await _say_bytes(stranger, data)
+            await stranger.closed()
+        assert refusals(home) == {code: len(home.callers)}
+
+
+async def _say_bytes(caller: Caller, data: bytes) -> None:
+    for start in range(0, len(data), 1000):
+        with contextlib.suppress(WireBroken, WireClosed):
+            caller.wire.try_send(data[start : start + 1000])
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_session_that_ends_in_order_is_no_refusal(autojump_clock: trio.testing.MockClock) -> None:
+    async with house(converse(answers)) as home:
+        for path in ("/ws", "/v1/realtime"):
+            caller = await home.opened(path=path)
+            caller.leave()
+        left = await home.opened()
+        home.registry.stop(EndReason.GOING_AWAY, EndReason.GOING_AWAY.text)
+        await left.closed()
+        assert refusals(home) == {}
+
+
+async def test_who_is_refused_for_want_of_room_costs_the_service_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with house(converse(answers), max_sessions=1) as home:
+        await home.opened()
+        for _ in range(3):
+            assert await refused_with(home, path="/v1/realtime") == 503
+        assert len(home.service.attempts) == 1
+        home.registry.stop(EndReason.GOING_AWAY, EndReason.GOING_AWAY.text)
+        assert await refused_with(home, path="/v1/realtime") == 503
+
+
+async def test_a_handshake_that_fails_gives_its_room_back(autojump_clock: trio.testing.MockClock) -> None:
+    async with house(converse(answers), max_sessions=1) as home:
+        for _ in range(3):
+            near, far = memory_wire_pair()
+            home.world.start_soon(home._serve, near)
+            far.try_send(b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n")
+            far.try_send(b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n")
+            await trio.sleep(1)
+        assert len(home.registry) == 0
+        assert home.service.attempts == []
+        assert all(isinstance(failure, UpgradeInvalid) for failure in home.failures)
+        home.failures.clear()
+        await home.opened(path="/v1/realtime")
 
 
 @pytest.mark.parametrize(
@@ -387,8 +462,9 @@ async def test_a_fault_of_ours_while_furnishing_is_1011(autojump_clock: trio.tes
             raise KeyError("of our making")
 
         home.registry._furnish = breaks  # type: ignore[assignment]
-        for path in ("/ws", "/v1/realtime"):
-            assert await turned_away(await home.caller(path=path)) == ("internal", 1011)
+        assert await turned_away(await home.caller()) == ("internal", 1011)
+        with pytest.raises(ConnectFailed):  # unanswered: the door says 500
+            await home.caller(path="/v1/realtime")
         await trio.sleep(1)
         assert len(home.failures) == 2, "the door gets to log it"
 

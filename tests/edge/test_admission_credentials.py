@@ -243,6 +243,24 @@ async def test_what_was_minted_brings_its_own_instructions_and_settings(
         assert updates[-1]["audio"]["output"]["voice"] == "marin"
 
 
+async def test_a_page_sends_no_larger_events_by_one_way_than_by_the_other(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with keyed(tmp_path) as at:
+        key = await at.key()
+        for credential, path, closes in (
+            (key, "/v1/realtime", False),
+            (await at.minted("client_secret", key), "/v1/realtime", True),
+            (await at.minted("client_secret", key), "/ws", True),
+        ):
+            caller = await at.home.opened(**shown(path, credential))
+            caller.send("conversation.item.create", item={"type": "message", "role": "user", "x": "y" * 2**21})
+            await trio.sleep(5)
+            assert (caller.lost is not None) == closes, path
+            if caller.lost is not None:
+                assert caller.lost.code == 1009
+
+
 async def test_a_key_may_set_what_a_minted_credential_may_not(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:

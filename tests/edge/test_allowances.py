@@ -4,8 +4,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from protocol.conversation.limits import Limits
@@ -38,6 +40,18 @@ async def opened(home: House, path: str, **kwargs: Any) -> Caller:
 async def refusal(caller: Caller) -> tuple[str, int | None, float | None]:
     error = (await caller.until("error"))["error"]
     return error["code"], await caller.closed(), error.get("retry_after")
+
+
+async def refused(home: House, path: str) -> tuple[str, float]:
+    """The code and the wait of a refusal: an HTTP status where all is known before the WebSocket is opened."""
+    if path == "/ws":
+        code, close, retry_after = await refusal(await home.caller({"type": "session.init", "token": KEY}))
+        assert (close, retry_after is None) == (4429, False)
+        return code, retry_after or 0
+    with pytest.raises(HandshakeRefused) as caught:
+        await home.caller(path=path, headers=HEADERS)
+    assert caught.value.status == 429
+    return msgspec.json.decode(caught.value.body_prefix)["error"]["code"], float(caught.value.headers["retry-after"])
 
 
 def speech(seconds: float) -> dict[str, str]:
@@ -86,6 +100,60 @@ async def test_speech_faster_than_it_may_be_ends_the_session_and_at_its_speed_do
         assert retry_after is not None
 
 
+async def taken(caller: Caller, seconds: int) -> int:
+    """Of so many seconds of speech, how many were taken before the connection ended."""
+    for number in range(seconds):
+        caller.send("input_audio_buffer.append", **speech(1))
+        await trio.testing.wait_all_tasks_blocked()
+        if caller.lost is not None:
+            return number
+    return seconds
+
+
+async def test_who_comes_back_to_its_session_has_no_other_burst(autojump_clock: MockClock) -> None:
+    allowances = roomy_allowances(pace=PACE)
+    async with house(converse(answers), key=KEY, allowances=allowances, limits=Limits(resume_s=120)) as home:
+        caller = await opened(home, "/ws")
+        began = trio.current_time()
+        sent = 0
+        for _ in range(40):
+            sent += await taken(caller, 3)
+            if caller.lost is not None:
+                break
+            session = caller.of("avatar.session")[-1]
+            claim = {"session_id": session["session_id"], "token": session["resume_token"], "last_event_id": ""}
+            caller.wire.close()
+            await caller.gone.wait()
+            await trio.sleep(0.1)
+            caller = await home.caller({"type": "session.init", "token": KEY, "resume": claim})
+            await caller.until("avatar.session")
+        assert (await refusal_of_rate(caller))[:2] == ("audio_rate_limit", 4429)
+        assert sent <= 1.05 * (10 + 2 * (trio.current_time() - began)) + 1
+
+
+@pytest.mark.parametrize("path", PLACES)
+async def test_who_begins_one_session_after_the_other_does_not_have_a_burst_with_each(
+    autojump_clock: MockClock, path: str
+) -> None:
+    allowances = roomy_allowances(pace=PACE, default=Allowance(sessions=2))
+    async with house(converse(answers), key=KEY, allowances=allowances) as home:
+        sent, began = 0, trio.current_time()
+        for _ in range(20):
+            caller = await opened(home, path)
+            sent += await taken(caller, 8)
+            caller.leave()
+            await caller.gone.wait()
+            await trio.sleep(0.1)
+        # Two at once, so two bursts and twice the rate; what is at most a second ahead is counted on nobody else.
+        assert sent <= 1.05 * 2 * (10 + 2 * (trio.current_time() - began)) + 20 * 2
+        assert allowances.refusals.counts["audio_rate_limit"] >= 10
+        talking = await opened(home, path)
+        for _ in range(100):  # who keeps to the speed of talking is let be, whoever else has sent too much
+            talking.send("input_audio_buffer.append", **speech(0.1))
+            await trio.sleep(0.1)
+        assert talking.lost is None
+
+
 async def test_new_sessions_of_an_address_have_a_rate_and_those_that_resume_do_not(autojump_clock: MockClock) -> None:
     allowances = roomy_allowances(sessions=Rate(0.1, 2))
     async with house(converse(answers), key=KEY, allowances=allowances, limits=Limits(resume_s=120)) as home:
@@ -115,15 +183,11 @@ async def test_an_account_has_so_many_sessions_at_once_waiting_ones_too(autojump
     allowances = roomy_allowances(default=Allowance(sessions=2))
     async with house(converse(answers), key=KEY, allowances=allowances, limits=Limits(resume_s=30)) as home:
         first, second = await opened(home, path), await opened(home, path)
-        third = await home.caller(
-            {"type": "session.init", "token": KEY} if path == "/ws" else None, path=path, headers=HEADERS
-        )
-        assert (await refusal(third))[:2] == ("session_limit", 4429)
+        assert (await refused(home, path))[0] == "session_limit"
         first.wire.close()
         await trio.sleep(1)
         if path == "/ws":  # its session waits for it
-            again = await home.caller({"type": "session.init", "token": KEY})
-            assert (await refusal(again))[:2] == ("session_limit", 4429)
+            assert (await refused(home, path))[0] == "session_limit"
         await trio.sleep(35)
         (await opened(home, path)).leave()
         second.leave()
@@ -142,10 +206,9 @@ async def test_a_session_ends_with_the_minutes_of_the_day(autojump_clock: MockCl
         assert caller.lost is not None
         assert caller.lost.code == 4429
         assert error["error"]["retry_after"] > 60
-        again = await home.caller(
-            {"type": "session.init", "token": KEY} if path == "/ws" else None, path=path, headers=HEADERS
-        )
-        assert (await refusal(again))[:2] == ("daily_minutes_limit", 4429)
+        code, retry_after = await refused(home, path)
+        assert code == "daily_minutes_limit"
+        assert retry_after > 60
 
 
 async def _enter(allowances: Allowances, principal: Principal, address: str = "1.2.3.4") -> Any:

@@ -112,6 +112,19 @@ async def test_a_wrong_handshake_is_answered_with_an_error(head: bytes, open_doo
 # HTTP
 
 
+async def test_a_field_that_is_too_long_for_a_websocket_is_told_in_our_words(open_door: Open) -> None:
+    head = (
+        b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer " + b"x" * 10_000 + b"\r\n\r\n"
+    )
+    async with open_door() as served:
+        answer = await served.says(head)
+        assert (status_of(answer), error_code_of(answer)) == (431, "malformed_upgrade")
+        assert b"8 KiB is the most" in answer
+        assert b"expected" not in answer
+        assert served.door._guard.refusals.counts == {"malformed_upgrade": 1}
+
+
 async def test_a_page_goes_through_hypercorn(open_door: Open) -> None:
     async with open_door() as served:
         answer = await served.says(GET)

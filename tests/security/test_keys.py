@@ -1,9 +1,11 @@
 """API keys: the file that keeps their digests, and the ring that lets in whoever shows one."""
 
+import fcntl
 import stat
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ import structlog
 import trio
 
 from server.secret import Secret
+from server.security import key_file
 from server.security.digest import digest_of
 from server.security.key_file import KEYS_FILE, KeyFile, KeyFileError
 from server.security.keys import KeyRing
@@ -48,6 +51,37 @@ def test_two_commands_at_once_lose_nothing(file: KeyFile) -> None:
     assert {entry.name for entry in file.read()} == {f"key-{n}" for n in range(20)}
     assert [entry.name for entry in file.path.parent.iterdir()] != []
     assert {entry.name for entry in file.path.parent.iterdir()} == {KEYS_FILE, f"{KEYS_FILE}.lock"}
+
+
+def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.create("kiosk", scopes=TALK)
+    lock = file.path.parent / f"{KEYS_FILE}.lock"
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600, "nobody else may so much as open it"
+    monkeypatch.setattr(key_file, "LOCK_S", 0.2)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(KeyFileError, match=r"keys\.json\.lock is held by another program"):
+            file.revoke("kiosk")
+    file.revoke("kiosk")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"minutes_per_day": 10**400}, {"sessions": 10**9}, {"sessions": 0}, {"minutes_per_day": -1.0}]
+)
+def test_what_could_not_be_read_again_is_not_written(file: KeyFile, wrong: dict[str, Any]) -> None:
+    file.create("kiosk", scopes=TALK)
+    before = file.path.read_bytes()
+    with pytest.raises(KeyFileError):
+        file.create("site", scopes=TALK, **wrong)
+    assert file.path.read_bytes() == before
+
+
+def test_nor_is_what_nobody_thought_of(file: KeyFile) -> None:
+    file.create("kiosk", scopes=TALK)
+    before = file.path.read_bytes()
+    with pytest.raises(KeyFileError, match="cannot be kept"), file._writing() as entries:
+        entries[0] = msgspec.structs.replace(entries[0], minutes_per_day=10**400)
+    assert file.path.read_bytes() == before
 
 
 def test_a_revoked_key_leaves_its_name_and_not_its_digest(file: KeyFile) -> None:

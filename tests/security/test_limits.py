@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -5,7 +7,7 @@ from trio.testing import MockClock
 from server.cluster.base import Rate
 from server.cluster.in_process import InProcessLimits
 from server.security.limits import CHARGED_AHEAD_S, Quota, SessionLimits
-from server.security.pace import PaceBounds
+from server.security.pace import STEADY_S, PaceBounds
 from server.security.refusals import RateLimited, Refusals
 
 PACE = PaceBounds(events=Rate(10, 20), audio=Rate(2, 5))
@@ -19,7 +21,9 @@ def refusals() -> Refusals:
 
 @pytest.fixture
 def limits(refusals: Refusals) -> SessionLimits:
-    return SessionLimits(InProcessLimits(), PACE, refusals, wall=lambda: NOON + trio.current_time() % 1e5)
+    return SessionLimits(
+        InProcessLimits(), PACE, refusals, most_sessions=10, wall=lambda: NOON + trio.current_time() % 1e5
+    )
 
 
 async def test_an_account_has_so_many_sessions_at_once(
@@ -122,13 +126,39 @@ async def test_what_was_charged_ahead_and_not_used_is_given_back(
             await trio.sleep(0.5)
 
 
-async def test_paces_of_two_connections_are_their_own(
-    limits: SessionLimits, autojump_clock: MockClock, refusals: Refusals
-) -> None:
-    one, other = limits.pace("1.2.3.4"), limits.pace("1.2.3.4")
+async def test_paces_of_two_sessions_are_their_own(limits: SessionLimits, autojump_clock: MockClock) -> None:
+    quota = [Quota("anna")]
+    one, other = limits.pace(quota), limits.pace(quota)
     for _ in range(20):
         one.check(b"{}")
     with pytest.raises(RateLimited):
         one.check(b"{}")
     other.check(b"{}")
-    assert refusals.counts == {"event_rate_limit": 1}
+
+
+@pytest.mark.parametrize("sessions", [1, 3])
+async def test_bursts_of_an_accounts_sessions_are_those_that_it_may_have_at_once(
+    limits: SessionLimits, autojump_clock: MockClock, sessions: int
+) -> None:
+    quota = [Quota("anna", sessions=sessions)]
+    admitted = 0
+    for _ in range(20):
+        pace = limits.pace(quota)
+        with contextlib.suppress(RateLimited):
+            for _ in range(21):
+                pace.check(b"{}")
+                admitted += 1
+    rate = PACE.events
+    assert admitted <= sessions * rate.burst + 20 * STEADY_S * rate.per_s
+    limits.pace([Quota("bert", sessions=sessions)]).check(b"{}")
+
+
+@pytest.mark.parametrize("minutes", [0.05, 0.2, 1.25])
+async def test_a_days_minutes_can_be_used_to_the_last_second(
+    limits: SessionLimits, autojump_clock: MockClock, minutes: float
+) -> None:
+    began = trio.current_time()
+    with trio.CancelScope() as connection:
+        async with limits.metered([Quota("anna", minutes_per_day=minutes)], "", end=lambda _fault: connection.cancel()):
+            await trio.sleep_forever()
+    assert trio.current_time() - began == pytest.approx(minutes * 60, abs=1)

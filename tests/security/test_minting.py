@@ -17,6 +17,7 @@ from server.security.key_file import KeyFile
 from server.security.keys import KeyRing
 from server.security.minting import MAX_TICKET_S, Mint, Wish
 from server.security.principal import LOCAL, Allowance, Principal
+from server.security.refusals import RateLimited
 from server.security.ticket_store import MemoryTicketStore
 
 
@@ -143,11 +144,11 @@ async def test_what_is_bound_to_an_origin_is_for_its_pages_only(mint: Mint) -> N
 
 
 async def test_what_is_kept_is_bounded_and_a_full_store_takes_nobodys_away(wall: Wall) -> None:
-    store = MemoryTicketStore(max_records=3, now=wall)
+    store = MemoryTicketStore(max_records=3, share=1, now=wall)
     mint = Mint(store, now=wall)
     kept = [await mint.ticket(minter(), Wish()) for _ in range(3)]
     with pytest.raises(InternalFault) as full:
-        await mint.ticket(minter(), Wish())
+        await mint.ticket(minter(id="key:other"), Wish())
     assert full.value.retry_after_s
     await mint.redeem(kept[0].value, origin=None)
     wall.now += 60
@@ -156,21 +157,73 @@ async def test_what_is_kept_is_bounded_and_a_full_store_takes_nobodys_away(wall:
 
 
 async def test_bytes_are_bounded_too(wall: Wall) -> None:
-    mint = Mint(MemoryTicketStore(max_bytes=10_000, now=wall), now=wall)
+    mint = Mint(MemoryTicketStore(max_bytes=10_000, share=1, now=wall), now=wall)
     long = Wish(instructions="x" * 6000)
     await mint.ticket(minter(), long)
-    with pytest.raises(InternalFault):
+    with pytest.raises(RateLimited):
         await mint.ticket(minter(), long)
+    with pytest.raises(InternalFault):
+        await mint.ticket(minter(id="key:other"), long)
     for _ in range(50):
         wall.now += 60
         await mint.redeem((await mint.ticket(minter(), long)).value, origin=None)
 
 
+async def test_one_minter_does_not_take_the_mint_from_the_others(wall: Wall) -> None:
+    store = MemoryTicketStore(now=wall)
+    mint = Mint(store, now=wall)
+    long = Wish(instructions="x" * 65_000)
+    minted = [await mint.client_secret(minter(), long, 7200) for _ in range(250)]
+
+    async def fifty_more() -> None:
+        for _ in range(50):
+            await mint.client_secret(minter(), long, 7200)
+
+    with pytest.raises(RateLimited) as refusal:
+        await fifty_more()
+    assert (refusal.value.code, refusal.value.reason.http_status) == ("mint_limit", 429)
+    assert refusal.value.retry_after_s
+    others = [await mint.client_secret(minter(id="key:other"), long) for _ in range(100)]
+    await mint.forget("key:abc")
+    assert len(store) == len(others)
+    assert (await mint.redeem(others[0].value, origin=None)).account == "key:other"
+    await refused(mint, minted[0].value)
+    await mint.client_secret(minter(), long)
+    wall.now += 10_000
+    await mint.ticket(minter(), Wish())
+    assert (len(store), store._bytes < 1000, len(store._used)) == (1, True, 1)
+
+
+async def test_nor_by_numbers(wall: Wall) -> None:
+    mint = Mint(MemoryTicketStore(max_records=40, now=wall), now=wall)
+    for _ in range(10):
+        # What is spent counts until it would have expired: it is still looked after.
+        await mint.redeem((await mint.ticket(minter(), Wish())).value, origin=None)
+    with pytest.raises(RateLimited):
+        await mint.ticket(minter(), Wish())
+    await mint.ticket(minter(id="key:other"), Wish())
+    wall.now += 60
+    await mint.ticket(minter(), Wish())
+
+
+@pytest.mark.parametrize("make", [Mint.ticket, Mint.client_secret])
+async def test_nobody_gives_more_time_than_they_have(mint: Mint, wall: Wall, make: Callable[..., Any]) -> None:
+    for left_s in (5, 30.5):
+        minted = await make(mint, minter(expires_at=wall.now + left_s), Wish())
+        assert minted.expires_at == int(wall.now + left_s)
+        await mint.redeem(minted.value, origin=None)
+    assert (await make(mint, minter(expires_at=wall.now + 1e6), Wish())).expires_at <= wall.now + 600
+    for late_s in (0, 50):
+        with pytest.raises(Unauthenticated) as refusal:
+            await make(mint, minter(expires_at=wall.now - late_s), Wish())
+        assert refusal.value.reason.http_status == 401
+
+
 async def test_a_store_keeps_no_credential(wall: Wall) -> None:
     class Seen(MemoryTicketStore):
-        async def put(self, digest: str, record: bytes, *, expires_at: float) -> None:
+        async def put(self, digest: str, record: bytes, **more: Any) -> None:
             seen.append(digest + record.decode())
-            await super().put(digest, record, expires_at=expires_at)
+            await super().put(digest, record, **more)
 
     seen: list[str] = []
     mint = Mint(Seen(now=wall), now=wall)
@@ -203,8 +256,36 @@ async def test_what_a_revoked_key_minted_is_revoked_with_it(tmp_path: Path, mint
     for credential in (key, secret):
         with pytest.raises(Unauthenticated):
             await authenticator.check(credential)
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Unauthenticated) as refusal:
         await authenticator.check(ticket, takes_tickets=True)
+    assert refusal.value.message == (await anything(mint)).message, "which it was is not told"
+
+
+async def test_what_this_machine_minted_is_good_for_as_long_as_it_needs_no_credential(
+    tmp_path: Path, mint: Mint
+) -> None:
+    file = KeyFile(tmp_path)
+    ring = KeyRing(None, file)
+    authenticator = Authenticator(ring, mint)
+    secret = (await mint.client_secret(LOCAL, Wish())).value
+    await authenticator.check(secret)
+    file.create("site", scopes=("talk",))
+    await ring.look()
+    with pytest.raises(Unauthenticated):
+        await authenticator.check(secret)
+
+
+async def test_the_ring_says_whose_keys_are_gone(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path)
+    keys = {name: file.create(name, scopes=("talk",)) for name in ("one", "two")}
+    ring = KeyRing(None, file)
+    assert await ring.look() == frozenset()
+    one = ring.find(keys["one"])
+    assert one is not None
+    file.revoke("one")
+    file.create("three", scopes=("talk",))
+    assert await ring.look() == {one.id}
+    assert await ring.look() == frozenset()
 
 
 async def test_expiry_objects_to_nobody_who_is_in(mint: Mint, wall: Wall) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from server.cluster.base import Rate
-from server.security.pace import MIN_APPEND_S, ClientPace, PaceBounds
+from server.cluster.in_process import LocalRates
+from server.security.pace import MIN_APPEND_S, AccountPace, ClientPace, PaceBounds
 from server.security.refusals import RateLimited
 
 BOUNDS = PaceBounds(events=Rate(10, 20), audio=Rate(2, 5))
@@ -58,6 +59,13 @@ def test_events_faster_than_the_rate_are_refused_with_the_time_to_wait(pace: Cli
 @pytest.mark.parametrize("frame", [b"", b"{", b"[]", b"\xff\xfe", b'{"type":7}', b'{"type":"no.such.event"}', b"null"])
 def test_what_is_no_event_counts_as_one(frame: bytes, pace: ClientPace) -> None:
     assert sum(admitted(pace, frame) for _ in range(100)) == 20
+
+
+def test_a_large_event_counts_as_several_and_one_of_any_size_may_be_sent(pace: ClientPace, clock: Clock) -> None:
+    assert admitted(pace, event("conversation.item.create", item="x" * 20 * 2**20))
+    assert not admitted(pace, event("response.cancel"))
+    clock.now += 100
+    assert sum(admitted(pace, event("conversation.item.create", item="x" * 2**18)) for _ in range(20)) == 4
 
 
 def test_speech_is_counted_by_its_length_and_not_among_the_events(pace: ClientPace, clock: Clock) -> None:
@@ -116,12 +124,47 @@ def test_an_update_that_makes_no_sense_changes_nothing(session: Any, pace: Clien
     assert sum(admitted(pace, append(1.0)) for _ in range(20)) == 5
 
 
-def test_refusals_are_told(clock: Clock) -> None:
-    told: list[str] = []
-    pace = ClientPace(BOUNDS, clock=clock, on_refused=told.append)
-    for _ in range(21):
-        admitted(pace, event("response.cancel"))
-    assert told == ["event_rate_limit"]
+def test_a_format_counts_when_it_holds_and_the_dearer_one_while_that_is_not_known(clock: Clock) -> None:
+    pace, holds = ClientPace(PaceBounds(events=Rate(10, 20), audio=Rate(2, 300)), clock=clock), [48]
+    pace.follow(lambda: holds[0])
+
+    def costs() -> float:
+        before = pace._audio.ahead_s(clock.now)
+        pace.check(append(1.0, 8_000))
+        return round((pace._audio.ahead_s(clock.now) - before) * 2, 3)
+
+    pace._audio.take(1, clock.now)
+    pace.check(event("session.update", session={"input_audio_format": "g711_ulaw"}))
+    assert costs() == 1
+    holds[0] = 8
+    clock.now += 20
+    pace._audio.take(1, clock.now)
+    refused = {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 24_000}}}, "no_such_field": 1}
+    pace.check(event("session.update", session=refused))
+    assert costs() == 1, "what was asked for and is not in force makes nothing cheaper"
+    clock.now += 20
+    pace._audio.take(1, clock.now)
+    holds[0] = 48
+    assert costs() == pytest.approx(1 / 6, abs=0.01)
+
+
+def test_what_exceeds_the_steady_rate_is_counted_on_the_accounts_too(clock: Clock) -> None:
+    rates = LocalRates(clock=clock)
+
+    def another() -> ClientPace:
+        accounts = [AccountPace(rates, name, BOUNDS, sessions=2) for name in ("ticket", "site")]
+        return ClientPace(BOUNDS, clock=clock, accounts=accounts)
+
+    def sent() -> int:
+        pace = another()
+        return sum(admitted(pace, event("response.cancel")) for _ in range(30))
+
+    steadily = another()
+    # Two sessions' bursts are 40 events; ten of each session are no burst yet.
+    assert [sent() for _ in range(6)] == [20, 20, 20, 20, 10, 10]
+    for _ in range(100):
+        assert admitted(steadily, event("response.cancel"))
+        clock.now += 0.1
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,", " :")])

@@ -22,6 +22,7 @@ from server.edge.allowances import Allowances
 from server.edge.head import read_head
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.knowledge.base import DocumentText, Passage, Profile, UnknownPassage
+from server.prices.files import open_book
 from server.secret import Secret
 from server.security.authenticator import Authenticator
 from server.security.keys import KeyRing
@@ -49,6 +50,7 @@ BOUNDS = ClientBounds(
     audio_backlog_ms=120_000,
     close_timeout_s=5,
 )
+BOOK = open_book()
 # Unix seconds at the beginning of virtual time.
 WALL = 1_800_000_000.0
 # Virtual seconds within which whatever is owed must come, and everything that ended must be gone.
@@ -328,6 +330,7 @@ async def house(
                 max_sessions=max_sessions,
                 tools_at_once=tools_at_once,
                 limits=limits,
+                prices=BOOK,
                 objection=authenticator.objection,
                 wall=wall,
             )

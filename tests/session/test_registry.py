@@ -7,6 +7,7 @@ import trio.testing
 from protocol.conversation.machine import Conversation
 from protocol.endings import EndReason
 from server.session.session import Session
+from server.transport.errors import HandshakeRefused
 from tests.session.house import Caller, house
 from tests.session.service import HANGS, Json, Line, converse
 
@@ -40,9 +41,13 @@ async def test_no_room(autojump_clock: trio.testing.MockClock) -> None:
     async with house(converse(answers), max_sessions=2) as home:
         callers = [await home.opened() for _ in range(2)]
         assert await turned_away(await home.caller()) == ("overloaded", 1013)
-        third = await home.caller(path="/v1/realtime")
-        assert (await third.until("error"))["error"]["retry_after"] == 10.0
-        assert await third.closed() == 1013
+        with pytest.raises(HandshakeRefused) as refusal:
+            await home.caller(path="/v1/realtime")
+        assert (refusal.value.status, refusal.value.headers["retry-after"]) == (503, "10")
+        page = await home.caller(path="/v1/realtime", subprotocols=("realtime", "openai-insecure-api-key.any"))
+        assert (await page.until("error"))["error"]["retry_after"] == 10.0
+        assert await page.closed() == 1013
+        assert home.admission._allowances.refusals.counts == {"overloaded": 3}
         callers[0].leave()
         await trio.sleep(1)
         await home.opened()
@@ -62,8 +67,10 @@ async def test_an_unknown_knowledge_base(autojump_clock: trio.testing.MockClock)
     async with house(converse(answers), max_sessions=1) as home:
         for init in ({"kb_id": "nowhere"}, {"kb_id": "../../etc"}):
             assert await turned_away(await home.caller(init)) == ("unknown_knowledge_base", 4404)
-        caller = await home.caller(path="/v1/realtime?kb_id=nowhere")
-        assert await turned_away(caller) == ("unknown_knowledge_base", 4404)
+        with pytest.raises(HandshakeRefused) as refusal:
+            await home.caller(path="/v1/realtime?kb_id=nowhere")
+        assert refusal.value.status == 404
+        assert home.admission._allowances.refusals.counts == {"unknown_knowledge_base": 3}
         await home.opened()  # nothing was counted for those
 
 

@@ -89,7 +89,7 @@ LOOSE: list[tuple[str, tuple[str, Json], str | None]] = [
     ("a refusal of nothing", ("error", {"error": {"type": "invalid_request_error", "message": "No."}}), None),
     ("a refusal of nobody's event", ("error", {"error": {"type": "x", "message": "No.", "event_id": "event_n"}}), None),
     ("an event of next year", ("conversation.mood.changed", {"mood": "fine"}), None),
-    ("no response", ("response.done", {"response": 5}), "A response.done without a response."),
+    ("no response", ("response.done", {"response": 5}), "A response.done that cannot be read."),
     ("half an event", ("conversation.item.added", {}), "required"),
 ]
 

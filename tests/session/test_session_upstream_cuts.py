@@ -190,7 +190,7 @@ def converse_and_cut(seed: int) -> tuple["Counter[str]", int, int]:
                     if wire.struck.is_set():
                         wire.bury()
             charged = [
-                action.response_id
+                (action.kind, action.id)
                 for session in observer.sessions.values()
                 for _, action in session.actions
                 if isinstance(action, Charge)
