@@ -89,8 +89,11 @@ def _check(tell: Tell, *, offline: bool) -> int:
         tell("ok", f"settings: from {source}")
         tell("ok", _upstream(settings))
         tell("ok", _access(settings))
-        for warning in _unsafe(settings):
+        for warning in _unsafe(settings, env_file):
             tell("WARNING", warning)
+        if not settings.is_loopback and settings.allowed_hosts is None:
+            text = "not set, so this server answers by its addresses and by no other name than LIVEAVATAR_HOST"
+            tell("note", f"LIVEAVATAR_ALLOWED_HOSTS: {text}")
         problems += _transcript_guard(settings, tell)
         if settings.search_endpoint is not None:
             tell("ok", f"knowledge: Azure AI Search at {settings.search_endpoint}, by {settings.search_mode}")
@@ -140,12 +143,12 @@ def _access(settings: "Settings") -> str:
     return f"access: listens on {settings.host}, port {settings.port}; serves {served}"
 
 
-def _unsafe(settings: "Settings") -> list[str]:
+def _unsafe(settings: "Settings", env_file: "Path") -> list[str]:
     from server.app.descriptors import shortage
-    from server.app.unsafe import unsafe
+    from server.app.unsafe import exposed, unsafe
 
     too_few = shortage(settings)
-    return [*unsafe(settings), *([too_few] if too_few is not None else [])]
+    return [*unsafe(settings), *exposed(settings, env_file), *([too_few] if too_few is not None else [])]
 
 
 def _transcript_guard(settings: "Settings", tell: Tell) -> int:

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from server.cli.command import OK, CommandFailed, CommandParser, sentence, whole_number
+from server.cli.command import OK, CommandFailed, CommandParser, knowledge_folder, sentence, whole_number
 from server.cli.server_address import own_values
 from server.cli.terminal import plain
 
@@ -20,6 +20,9 @@ SUMMARY = "Make, list and revoke API keys."
 # The security room's own, which are tested to be these; its import would slow every command down.
 SCOPES = ("talk", "mint", "records", "administer")
 _DEFAULT_SCOPES = ("talk", "mint")
+# As are these.
+MOST_SESSIONS = 1_000_000
+MOST_MINUTES = 1_440_000_000
 
 _DESCRIPTION = """\
 Make a key for each program that connects, list what there is, and revoke a key
@@ -57,8 +60,13 @@ def add(commands: "Commands") -> None:
     parser.add_argument(
         "--kb", action="append", metavar="KB", dest="kb_ids", help="create: a knowledge base it is for (default: all)"
     )
-    parser.add_argument("--sessions", type=whole_number(1), metavar="N", help="create: sessions at once")
-    parser.add_argument("--minutes", type=whole_number(1), metavar="N", help="create: minutes of sessions a day")
+    parser.add_argument("--sessions", type=whole_number(1, MOST_SESSIONS), metavar="N", help="create: sessions at once")
+    parser.add_argument(
+        "--minutes",
+        type=whole_number(1, MOST_MINUTES),
+        metavar="N",
+        help="create: minutes of sessions a day, all of them together",
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="the server's data folder (LIVEAVATAR_DATA_DIR)")
     parser.set_defaults(run=run)
 
@@ -111,8 +119,36 @@ def _create(file: "KeyFile", args: argparse.Namespace) -> None:
         minutes_per_day=args.minutes,
     )
     print(key)
+    if missing := _not_here(args):
+        text = f"Not in this data folder (yet): {', '.join(missing)}. The key is made for it all the same."
+        print(plain(text), file=sys.stderr)
     if sys.stdout.isatty():
         print("Keep it now: it is not shown again.", file=sys.stderr)
+
+
+def _not_here(args: argparse.Namespace) -> list[str]:
+    """Of the knowledge bases that were named, those that are not on this machine, where they would be on it."""
+    folder = knowledge_folder(_data_dir(args.data_dir))
+    if not args.kb_ids or not folder.is_dir() or _is_elsewhere():
+        return []
+    from server.knowledge.base import KnowledgeError
+    from server.knowledge.sqlite import KnowledgeIndex
+
+    index = KnowledgeIndex(folder)
+    try:
+        there = index.ids()
+    except KnowledgeError:
+        return []
+    finally:
+        index.close()
+    return [kb_id for kb_id in dict.fromkeys(args.kb_ids) if kb_id not in there]
+
+
+def _is_elsewhere() -> bool:
+    import os
+
+    name = "AZURE_SEARCH_ENDPOINT"
+    return bool(os.environ.get(name) or own_values().get(name))
 
 
 def _list(file: "KeyFile") -> None:

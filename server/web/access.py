@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from quart import Request, Response, g, jsonify
+from quart import Request, Response, g, jsonify, request
 
 from protocol.errors import LiveAvatarError
 from server.security.base import lacks_scope
 from server.security.principal import Principal, Scope
+from server.security.refusals import REFUSED_IN_SCOPE, TellRefused
 
-__all__ = ["Denial", "Denied", "Gate", "Visit", "denied", "principal", "require", "visit_of"]
+__all__ = ["Denial", "Denied", "Gate", "Visit", "denied", "principal", "require", "tell_refused", "visit_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,11 @@ class Denial:
     """Why a request is not answered."""
 
     status: int
+    code: str
     body: dict[str, Any]
     headers: tuple[tuple[str, str], ...] = ()
+    why: str = ""
+    """For the log alone."""
 
 
 class Denied(Exception):
@@ -58,9 +62,9 @@ class Gate(Protocol):
         ...
 
 
-def visit_of(request: Request) -> Visit:
+def visit_of(asked: Request) -> Visit:
     """What is looked at in a request."""
-    return Visit([(name, value) for name, value in request.headers.items()], request.args.to_dict())
+    return Visit([(name, value) for name, value in asked.headers.items()], asked.args.to_dict())
 
 
 def principal() -> Principal:
@@ -81,8 +85,18 @@ def require(*scopes: Scope) -> Principal:
     return asking
 
 
+def tell_refused(code: str, why: str | None) -> None:
+    """Tells the front door, which knows whom, that a request was refused; where ``why`` is None in numbers only."""
+    # Our own words for the route: the path itself is the client's.
+    route = request.url_rule.rule if request.url_rule is not None else ""
+    tell = cast("TellRefused | None", request.scope.get(REFUSED_IN_SCOPE))
+    if tell is not None:
+        tell(code, why, route)
+
+
 def denied(denial: Denial) -> Response:
-    """The answer that says so."""
+    """The answer that says so; it is counted."""
+    tell_refused(denial.code, denial.why or denial.code)
     response = jsonify(denial.body)
     response.status_code = denial.status
     response.headers.update(dict(denial.headers))

@@ -1,5 +1,7 @@
 """The HTTP side: the pages, their files and their API, and the health endpoints. WebSockets never reach it."""
 
+from typing import Any
+
 from quart import Response, g, jsonify, request
 from quart_trio import QuartTrio
 
@@ -7,7 +9,7 @@ from protocol.errors import LiveAvatarError
 from server.knowledge.base import KnowledgeCatalog
 from server.security.minting import Mint
 from server.telemetry.health import Health
-from server.web.access import Denied, Gate, denied, require, visit_of
+from server.web.access import Denied, Gate, denied, require, tell_refused, visit_of
 from server.web.assets import Asset, load
 from server.web.knowledge_api import add_knowledge_routes
 from server.web.minting_api import CLIENT_SECRET_PATHS, add_minting_routes
@@ -89,17 +91,27 @@ def make_app(
         return response
 
     def not_found() -> Response:
-        response = jsonify(
-            {"error": {"type": "invalid_request_error", "code": "not_found", "message": "No such page."}}
-        )
-        response.status_code = 404
-        return response
+        return _error(404, "not_found", "No such page.")
 
     @app.errorhandler(404)
     async def unknown(_error: Exception) -> Response:
         return not_found()
 
+    @app.errorhandler(405)
+    async def wrong_method(error: Any) -> Response:
+        allowed = sorted(error.valid_methods or ())
+        response = _error(405, "method_not_allowed", f"This takes {', '.join(allowed) or 'another method'}.")
+        response.headers["Allow"] = ", ".join(allowed)
+        return response
+
     return app
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    tell_refused(code, None)
+    response = jsonify({"error": {"type": "invalid_request_error", "code": code, "message": message}})
+    response.status_code = status
+    return response
 
 
 def _add_access(app: QuartTrio, gate: Gate) -> None:

@@ -3,6 +3,7 @@
 Who may mint, and how much of it, is decided in the security room.
 """
 
+import re
 import secrets
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -13,7 +14,7 @@ from quart_trio import QuartTrio
 
 from protocol.errors import ClientFault
 from server.security.minting import DEFAULT_SECRET_S, MAX_SECRET_S, MAX_TICKET_S, MIN_SECRET_S, Mint, Wish
-from server.security.principal import Allowance
+from server.security.principal import MOST_MINUTES, MOST_SESSIONS, Allowance
 from server.web.access import require
 
 __all__ = ["CLIENT_SECRET_PATHS", "TICKET_PATH", "add_minting_routes"]
@@ -26,8 +27,10 @@ MAX_BODY_BYTES = 64 * 1024
 _MAX_KB_IDS = 100
 
 _KbId = Annotated[str, Meta(min_length=1, max_length=128)]
-# As browsers write it: scheme, host, port; nothing behind.
-_Origin = Annotated[str, Meta(pattern=r"^https?://[^/?#@\\\s,]+\Z", max_length=300)]
+_MAX_ORIGIN_CHARS = 300
+# As browsers write it: scheme, host, port; nothing behind. One slash is what people copy along with it.
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#@\\\s,]+)/?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # What a session may be given, of all that the protocol knows. The model and the server's tools are the server's.
 _PRESET_FIELDS = frozenset(
@@ -39,15 +42,15 @@ _T = TypeVar("_T")
 
 
 class _Limits(msgspec.Struct, forbid_unknown_fields=True):
-    sessions: Annotated[int, Meta(ge=1)] | None = None
-    minutes_per_day: Annotated[float, Meta(gt=0)] | None = None
+    sessions: Annotated[int, Meta(ge=1, le=MOST_SESSIONS)] | None = None
+    minutes_per_day: Annotated[float, Meta(gt=0, le=MOST_MINUTES)] | None = None
 
 
 class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What both kinds are bound to."""
 
     kb_ids: Annotated[list[_KbId], Meta(min_length=1, max_length=_MAX_KB_IDS)] | None = None
-    origin: _Origin | None = None
+    origin: str | None = None
     limits: _Limits = msgspec.field(default_factory=_Limits)
 
     def wish(self, instructions: str | None, preset: dict[str, Any]) -> Wish:
@@ -56,7 +59,7 @@ class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             allowance=Allowance(self.limits.sessions, self.limits.minutes_per_day),
             instructions=instructions,
             preset=preset,
-            origin=self.origin,
+            origin=None if self.origin is None else _as_browsers_write(self.origin),
         )
 
 
@@ -125,6 +128,16 @@ def _decoded(body: bytes, kind: type[_T]) -> _T:
         raise ClientFault(f"The request is not valid: {error}.", code="invalid_value") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ClientFault("The body of the request is not JSON.", code="invalid_json") from None
+
+
+def _as_browsers_write(origin: str) -> str:
+    """An origin as pages of it will show it. Raises `ClientFault`."""
+    match = _ORIGIN.fullmatch(origin) if len(origin) <= _MAX_ORIGIN_CHARS else None
+    if match is None:
+        text = "The origin must be scheme and host, and a port where it has one, such as https://shop.example."
+        raise ClientFault(text, code="invalid_value")
+    scheme, authority = match["scheme"], match["authority"].lower()
+    return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS[scheme])}"
 
 
 def _preset(session: dict[str, Any]) -> dict[str, Any]:

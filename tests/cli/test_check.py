@@ -245,4 +245,5 @@ async def test_each_listed_deployment_is_tried(place: Path, monkeypatch: pytest.
     assert code == 1
     assert "upstream: the deployments of deployments.toml: one (priority 1), two (priority 2)" in out
     assert "ok       deployment one: answers, as rt" in out
+    assert "WARNING  deployment one: there is no price for rt. Look at LIVEAVATAR_PRICES" in out
     assert "Look at deployment of two in deployments.toml and endpoint of two in deployments.toml." in out

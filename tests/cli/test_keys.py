@@ -8,7 +8,7 @@ from server.cli import keys
 from server.cli.entry import main
 from server.security.key_file import KeyFile
 from server.security.keys import KeyRing
-from server.security.principal import SCOPES
+from server.security.principal import MOST_MINUTES, MOST_SESSIONS, SCOPES
 
 Capture = pytest.CaptureFixture[str]
 
@@ -63,6 +63,7 @@ def test_the_list_shows_everything_but_the_keys(capsys: Capture) -> None:
         (["revoke"], "Which key?"),
         (["revoke", "nobody"], "There is no key 'nobody'."),
         (["create", "kiosk"], "already"),
+        (["create", "wide", "--kb", ""], "A knowledge base has a name"),
         (["create", "two words"], "A key's name is"),
         (["revoke", "kiosk", "--kb", "museum"], "when it is made"),
         (["list", "--scope", "talk"], "when it is made"),
@@ -95,3 +96,29 @@ def test_a_server_that_cannot_start_yet_can_be_given_its_first_key(
 
 def test_the_scopes_are_those_of_the_server() -> None:
     assert keys.SCOPES == SCOPES
+
+
+@pytest.mark.parametrize("option", ["--minutes", "--sessions"])
+@pytest.mark.parametrize("number", ["0", "1" + 400 * "0", "1" + 20 * "0", "x"])
+def test_a_number_that_nobody_means_spoils_no_file(folder: Path, capsys: Capture, option: str, number: str) -> None:
+    assert main(["keys", "create", "kiosk"]) == 0
+    with pytest.raises(SystemExit):
+        main(["keys", "create", "site", option, number])
+    assert option in capsys.readouterr().err
+    assert main(["keys", "list"]) == 0
+    assert main(["keys", "revoke", "kiosk"]) == 0
+
+
+def test_a_knowledge_base_that_is_not_there_is_said(prepared_data: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "knowledge").symlink_to(prepared_data / "knowledge")
+    assert main(["keys", "create", "one", "--kb", "museum"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["keys", "create", "two", "--kb", "museum", "--kb", "musuem"]) == 0
+    shown = capsys.readouterr()
+    assert "musuem" in shown.err
+    assert shown.out.startswith("la_")
+
+
+def test_the_bounds_are_the_security_rooms() -> None:
+    assert (keys.MOST_SESSIONS, keys.MOST_MINUTES) == (MOST_SESSIONS, MOST_MINUTES)

@@ -92,17 +92,18 @@ class Porter:
     def check_page(self, visit: Visit) -> None:
         assert visit.fields
         if self._denied:
-            raise Denied(Denial(403, {"error": {"code": "not_local"}}))
+            raise Denied(Denial(403, "not_local", {"error": {"code": "not_local"}}))
 
     async def admit(self, visit: Visit) -> Principal:
         await trio.lowlevel.checkpoint()
         self.check_page(visit)
         if self._api_denied:
-            raise Denied(Denial(401, {"error": {"code": "missing_api_key"}}, (("WWW-Authenticate", "Bearer"),)))
+            body = {"error": {"code": "missing_api_key"}}
+            raise Denied(Denial(401, "missing_api_key", body, (("WWW-Authenticate", "Bearer"),)))
         return self._principal
 
     def denial(self, fault: LiveAvatarError) -> Denial:
-        return Denial(fault.reason.http_status, {"error": {"code": fault.code, "message": fault.message}})
+        return Denial(fault.reason.http_status, fault.code, {"error": {"code": fault.code, "message": fault.message}})
 
 
 def app(
@@ -281,6 +282,14 @@ async def test_what_the_api_does_not_have(ready: Lifecycle, path: str, status: i
     response = await app(ready).test_client().get(path)
     assert response.status_code == status
     assert (await response.get_json())["error"]["code"] == code
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/"), ("GET", "/api/tickets"), ("DELETE", "/health/live")])
+async def test_a_wrong_method_is_told_as_everything_else_is(ready: Lifecycle, method: str, path: str) -> None:
+    response = await getattr(app(ready).test_client(), method.lower())(path)
+    assert response.status_code == 405
+    assert (await response.get_json())["error"]["code"] == "method_not_allowed"
+    assert response.headers["Allow"]
 
 
 async def test_a_knowledge_base_that_cannot_be_read_shows_no_insides(ready: Lifecycle) -> None:

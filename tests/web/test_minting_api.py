@@ -8,7 +8,7 @@ import pytest
 from quart_trio import QuartTrio
 
 from server.lifecycle import Lifecycle
-from server.security.minting import Mint
+from server.security.minting import Mint, Wish
 from server.security.principal import LOCAL, Allowance, Principal
 from server.security.ticket_store import MemoryTicketStore
 from tests.web.test_app import app
@@ -108,6 +108,10 @@ async def test_a_ticket_is_bound_to_what_was_asked() -> None:
         (TICKETS, {"kb_ids": ["x"] * 101}, "invalid_value"),
         (TICKETS, {"origin": "https://shop.example/page"}, "invalid_value"),
         (TICKETS, {"origin": "null"}, "invalid_value"),
+        (TICKETS, {"origin": "shop.example"}, "invalid_value"),
+        (TICKETS, {"origin": "https://" + 300 * "x"}, "invalid_value"),
+        (TICKETS, b'{"limits": {"sessions": 1' + 400 * b"0" + b"}}", "invalid_value"),
+        (TICKETS, b'{"limits": {"minutes_per_day": 1' + 400 * b"0" + b"}}", "invalid_value"),
         (TICKETS, {"origin": "https://a.example\nhttps://b.example"}, "invalid_value"),
         (TICKETS, {"limits": {"sessions": 0}}, "invalid_value"),
         (TICKETS, {"session": {}}, "invalid_value"),
@@ -117,6 +121,27 @@ async def test_what_is_asked_wrongly_is_told(path: str, body: Any, code: str) ->
     status, answer = await Desk(principal()).ask(path, body)
     assert (status, answer["error"]["code"]) == (400, code)
     assert "xxxx" not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        ("https://shop.example/", "https://shop.example"),
+        ("https://Shop.example:443", "https://shop.example"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://[2001:db8::443]", "https://[2001:db8::443]"),
+    ],
+)
+async def test_an_origin_is_kept_as_browsers_write_it(origin: str, shown: str) -> None:
+    desk = Desk(principal())
+    _, answer = await desk.ask(TICKETS, {"origin": origin})
+    assert (await desk.mint.redeem(answer["ticket"], origin=shown)).origin == shown
+
+
+async def test_what_is_wrong_with_an_origin_is_said_in_words() -> None:
+    _, answer = await Desk(principal()).ask(TICKETS, {"origin": "shop.example"})
+    assert answer["error"]["message"].startswith("The origin must be scheme and host")
 
 
 @pytest.mark.parametrize("path", [SECRETS, TICKETS])
@@ -135,12 +160,17 @@ async def test_a_knowledge_base_of_others_is_not_given_away(path: str) -> None:
 
 
 async def test_a_full_store_says_when_to_come_back() -> None:
-    desk = Desk(principal())
-    desk.mint = Mint(MemoryTicketStore(max_records=1))
-    desk.app = app(Lifecycle(), principal=principal(), mint=desk.mint)
-    await desk.ask(TICKETS)
-    status, answer = await desk.ask(TICKETS)
-    assert (status, answer["error"]["code"]) == (503, "too_many_tickets")
+    asked = []
+    for others in (False, True):
+        desk = Desk(principal())
+        desk.mint = Mint(MemoryTicketStore(max_records=4, share=1.0 if others else 0.25))
+        desk.app = app(Lifecycle(), principal=principal(), mint=desk.mint)
+        for _ in range(3 if others else 0):
+            await desk.mint.ticket(LOCAL, Wish())
+        await desk.ask(TICKETS)
+        status, answer = await desk.ask(TICKETS)
+        asked.append((status, answer["error"]["code"]))
+    assert asked == [(429, "mint_limit"), (503, "too_many_tickets")]
 
 
 # What else the scopes and knowledge bases open
