@@ -21,6 +21,7 @@ _READ_BYTES = 65_536
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _AUDIO = '{"type":"response.output_audio.delta"'
+_KB = "museum"
 _ASK = '{"type":"response.create"}'
 
 
@@ -173,7 +174,7 @@ async def _samples(socket: WebSocketConnection, key: str | None) -> list[str]:
     samples: list[str] = []
     try:
         with trio.fail_after(OPEN_S):
-            init = {"type": "session.init", "kb_id": "museum"} | ({} if key is None else {"token": key})
+            init = {"type": "session.init", "kb_id": _KB} | ({} if key is None else {"token": key})
             await socket.send_message(msgspec.json.encode(init).decode())
             while (event := _decode(await socket.get_message())).type != "session.created":
                 if event.profile is not None:

@@ -19,6 +19,6 @@ async def test_the_scenario_runs_and_has_figures(stage: Stage) -> None:
 
 @pytest.mark.slow
 async def test_a_visitor_who_is_turned_away_gives_no_figures(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.visitor._INIT", '{"type":"session.init","kb_id":"no-such-guide"}')
+    monkeypatch.setattr("bench.visitor._KB", "no-such-guide")
     with pytest.raises(ScenarioFailed, match="turned away"):
         await run(Options(visitors=1, questions=1), stage)

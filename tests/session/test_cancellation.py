@@ -17,7 +17,7 @@ from protocol.conversation.actions import ToolResult
 from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from server.session.session import Session
-from server.transport.errors import ConnectFailed
+from server.transport.errors import ConnectFailed, HandshakeRefused
 from server.upstream.base import UpstreamRefused
 from tests.session.house import House, house, tool
 from tests.session.service import Json, Line, Script, converse, sound
@@ -203,6 +203,10 @@ def run(scenario: str, cancel: Callable[[House], None], at: int | None) -> tuple
                     except (AssertionError, ConnectFailed) as broken_off:
                         # The scenario's client waits for what does not come any more; that is what was asked for.
                         if at is None or not BROKEN_OFF.search(str(broken_off)):
+                            raise
+                    except HandshakeRefused as refusal:
+                        # On a Realtime path whoever comes when there is no server any more is told so by HTTP.
+                        if at is None or refusal.status != 503:
                             raise
                     playing.cancel_scope.cancel()
 
