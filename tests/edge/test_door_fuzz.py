@@ -32,7 +32,7 @@ AT_ONCE = 16
 HONEST_EVERY = 100
 HONEST_S = 2.0
 # Longer than any answer takes; a connection that the door leaves open is left then.
-LISTEN_S = 1.0
+LISTEN_S = 5.0
 A_LITTLE_S = 0.02
 HEAD_S = 0.5
 
