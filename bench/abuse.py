@@ -6,6 +6,7 @@ turned away or cut off comes again.
 """
 
 import contextlib
+import itertools
 import math
 import os
 import random
@@ -13,7 +14,7 @@ import resource
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,37 +181,13 @@ class _Siege:
 
     async def _trickle(self, stream: trio.SocketStream, toll: _Toll) -> None:
         began = time.perf_counter()
-        answer = b""
-        async with trio.open_nursery() as nursery:
-
-            async def send() -> None:
-                for byte in self._handshake:
-                    try:
-                        await stream.send_all(bytes([byte]))
-                    except trio.BrokenResourceError:
-                        return
-                    await trio.sleep(TRICKLE_EVERY_S)
-
-            nursery.start_soon(send)
-            answer = await _read_to_end(stream)
-            nursery.cancel_scope.cancel()
-        _note(toll, answer, began)
+        bytes_ = (bytes([byte]) for byte in self._handshake)
+        _note(toll, await _read_while_saying(stream, bytes_, TRICKLE_EVERY_S), began)
 
     async def _ping(self, stream: trio.SocketStream, toll: _Toll) -> None:
         began = time.perf_counter()
         await stream.send_all(self._handshake)
-        async with trio.open_nursery() as nursery:
-
-            async def send() -> None:
-                with contextlib.suppress(trio.BrokenResourceError):
-                    while True:
-                        await trio.sleep(_PINGS_EVERY_S)
-                        await stream.send_all(_PINGS)
-
-            nursery.start_soon(send)
-            answer = await _read_to_end(stream)
-            nursery.cancel_scope.cancel()
-        _note(toll, answer, began)
+        _note(toll, await _read_while_saying(stream, itertools.repeat(_PINGS), _PINGS_EVERY_S), began)
 
     async def _idle(self, stream: trio.SocketStream, toll: _Toll) -> None:
         began = time.perf_counter()
@@ -232,6 +209,22 @@ async def _read_to_end(stream: trio.SocketStream) -> bytes:
             answer += piece
     except trio.BrokenResourceError:
         pass  # a reset after the answer, or instead of one
+    return answer
+
+
+async def _read_while_saying(stream: trio.SocketStream, pieces: Iterable[bytes], every_s: float) -> bytes:
+    """What the server says to whoever says one piece after the other."""
+
+    async def say() -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            for piece in pieces:
+                await stream.send_all(piece)
+                await trio.sleep(every_s)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(say)
+        answer = await _read_to_end(stream)
+        nursery.cancel_scope.cancel()
     return answer
 
 

@@ -4,19 +4,12 @@ from hypothesis import strategies as st
 
 from server.cluster.base import Rate
 from server.cluster.in_process import InProcessLimits
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -4,16 +4,9 @@ from server.cluster.base import Rate
 from server.cluster.in_process import InProcessLimits
 from server.edge.limits import AddressBounds, AddressLimits, address_key
 from server.security.refusals import RateLimited, Refusals
+from tests.clocks import Clock
 
 BOUNDS = AddressBounds(connections=3, arrivals=Rate(10, 20), sessions=Rate(1, 5))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

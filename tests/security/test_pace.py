@@ -8,16 +8,9 @@ from server.cluster.base import Rate
 from server.cluster.in_process import LocalRates
 from server.security.pace import MIN_APPEND_S, AccountPace, ClientPace, PaceBounds
 from server.security.refusals import RateLimited
+from tests.clocks import Clock
 
 BOUNDS = PaceBounds(events=Rate(10, 20), audio=Rate(2, 5))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
