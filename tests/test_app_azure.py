@@ -1,6 +1,7 @@
 """The server as a team with an Azure subscription runs it: an identity, secrets in a vault, several deployments."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -24,8 +25,8 @@ CLIENT_SECRET = "entra-client-secret-canary"
 FIRST_KEY = "first-access-key-canary-0001"
 SECOND_KEY = "second-access-key-canary-0002"
 AZURE_KEY = "azure-key-canary-0123456789ab"
-# And how every token begins.
-CANARIES = (CLIENT_SECRET, FIRST_KEY, SECOND_KEY, AZURE_KEY, "eyJ")
+# And a token (RFC 7519: three parts, dots between): base64 of a sound holds any three letters now and then, but no dot.
+SECRET = re.compile(f"{CLIENT_SECRET}|{FIRST_KEY}|{SECOND_KEY}|{AZURE_KEY}|" + r"eyJ[\w-]+\.[\w-]+\.")
 QUESTION = "Who founded the museum?"
 
 
@@ -82,7 +83,7 @@ async def answered(server: Process, key: str | None = None) -> str:
         await client.send("response.create")
         await client.until("response.done", PATIENCE_S)
         said: str = client.of("response.output_audio_transcript.done")[-1]["transcript"]
-        assert not [canary for canary in CANARIES if canary in str(client.events)]
+        assert not SECRET.findall(str(client.events))
         return said
 
 
@@ -97,7 +98,7 @@ async def assert_no_canary(server: Process) -> None:
     """No secret stands in the log, or on a page."""
     pages = [(await server.get(path))[2].decode() for path in ("/", "/health", "/api/kb")]
     shown = str(server.log) + "".join(pages)
-    assert not [canary for canary in CANARIES if canary in shown]
+    assert not SECRET.findall(shown)
 
 
 async def test_an_identity_in_place_of_keys_and_a_key_that_is_rotated(
