@@ -1,1 +1,1 @@
-"""What the server tells about itself: logs and health. Measures nothing that a session decides."""
+"""What the server tells about itself: metrics, traces, logs and health. Decides nothing that a session decides."""

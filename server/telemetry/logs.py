@@ -3,7 +3,8 @@
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -13,6 +14,12 @@ from structlog.tracebacks import ExceptionDictTransformer
 _WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
 
 Format = Literal["auto", "json", "console"]
+
+Sink = Callable[[Mapping[str, Any]], None]
+"""Gets each entry that is logged, made printable, with `exc_info` as it was; must not wait, raise or change it."""
+
+# Who gets entries beside the log itself. Logging belongs to the process, as structlog's own configuration does.
+_sinks: list[Sink] = []
 
 # What a stranger can make long is cut: a line is read by people and by programs that split long ones.
 TEXT_MAX_CHARS = 4_000
@@ -33,6 +40,7 @@ def configure(level: str, log_format: Format, stream: TextIO | None = None) -> N
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _one_line,
+        _forwarded,
     ]
     final: list[Any] = (
         [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_traceback)]
@@ -67,6 +75,22 @@ def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
             event[key] = _contents(value)
         else:
             event[key] = printable(repr(value))
+    return event
+
+
+@contextmanager
+def forwarded_to(sink: Sink) -> Iterator[None]:
+    """Gives `sink` every entry too, for the length of the block."""
+    _sinks.append(sink)
+    try:
+        yield
+    finally:
+        _sinks.remove(sink)
+
+
+def _forwarded(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for sink in _sinks:
+        sink(event)
     return event
 
 

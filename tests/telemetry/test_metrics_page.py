@@ -1,0 +1,106 @@
+"""/metrics is for those who may see how the server fares, and says what it did."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from quart_trio import QuartTrio
+
+from server.lifecycle import Lifecycle
+from server.secret import Secret
+from server.security.minting import Mint
+from server.security.principal import LOCAL, PUBLIC, SCOPES, Principal, Scope
+from server.security.ticket_store import MemoryTicketStore
+from server.telemetry.catalogue import BY_NAME
+from server.telemetry.exposition import Scrapes
+from server.telemetry.health import Health
+from server.telemetry.metrics import Metrics
+from server.web.app import make_app
+from tests.running import serving
+from tests.web.test_app import Porter, Shelf
+
+KEY = "a-key-of-enough-characters"
+
+
+def app(principal: Principal, *, api_denied: bool = False, scrapes: Scrapes | None = None) -> QuartTrio:
+    lifecycle = Lifecycle()
+    lifecycle.ready()
+    return make_app(
+        Health(lifecycle, dict),
+        Shelf(),
+        Mint(MemoryTicketStore()),
+        gate=Porter(principal, api_denied=api_denied),
+        default_kb="museum",
+        hears_speech=False,
+        answer_scrape=(scrapes or Scrapes(Metrics())).answer,
+    )
+
+
+async def test_it_is_text_unless_open_metrics_is_asked_for() -> None:
+    metrics = Metrics()
+    metrics.add("liveavatar_resumes_total", by=3)
+    client = app(LOCAL, scrapes=Scrapes(metrics)).test_client()
+    response = await client.get("/metrics")
+    assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b"\nliveavatar_resumes_total 3.0\n" in await response.get_data()
+    assert response.headers["Cache-Control"] == "no-store"
+    response = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert response.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert (await response.get_data(as_text=True)).endswith("# EOF\n")
+    assert (await client.post("/metrics")).status_code == 405
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_one_scope_opens_it(scope: Scope) -> None:
+    principal = Principal(id="key:a", name="a", kind="key", scopes=frozenset({scope}))
+    response = await app(principal).test_client().get("/metrics")
+    assert response.status_code == (200 if scope == "administer" else 403)
+
+
+async def test_strangers_do_not_see_it() -> None:
+    assert (await app(PUBLIC).test_client().get("/metrics")).status_code == 403
+    assert (await app(LOCAL, api_denied=True).test_client().get("/metrics")).status_code == 401
+
+
+@pytest.mark.slow
+async def test_a_server_tells_what_it_did(prepared_data: Path) -> None:
+    async with serving(prepared_data) as server:
+        async with server.opened() as client:
+            await client.type("Who founded the museum?")
+            await client.send("response.create")
+            await client.until("response.done", 20)
+        await server.refused("/nowhere")
+        status, _, body = await server.get("/metrics")
+        assert status == 200
+        samples = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+        assert samples["liveavatar_sessions_started_total", "/ws"] == 1
+        assert samples["liveavatar_searches_total", "found"] == 1
+        assert samples["liveavatar_upstream_connects_total", "embedded", "connected"] == 1
+        assert samples["liveavatar_first_audio_seconds_count", "question"] == 1
+        assert samples["liveavatar_lifecycle", "ready"] == 1
+        assert samples["liveavatar_breaker_state", "embedded", "closed"] == 1
+        told = {name for name, *_ in samples if name.startswith("liveavatar_")}
+        shown = {name for name in BY_NAME if any(one.startswith(name) for one in told)}
+        # The ledger, the store and an export have theirs; and nobody was refused a session.
+        elsewhere = ("cost", "unknown_prices", "store", "journal", "refusals")
+        assert [
+            name
+            for name in BY_NAME
+            if name not in shown and not name.startswith(tuple(f"liveavatar_{one}" for one in elsewhere))
+        ] == []
+
+
+@pytest.mark.slow
+async def test_with_credentials_this_machine_needs_one_too(prepared_data: Path) -> None:
+    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+        assert (await server.get("/metrics"))[0] == 401
+        assert (await server.get("/metrics", Authorization="Bearer wrong"))[0] == 401
+        assert (await server.get("/metrics", Authorization=f"Bearer {KEY}"))[0] == 200
+    async with serving(prepared_data) as server:
+        assert (await server.get("/metrics"))[0] == 200
+        assert (await server.get("/metrics", X_Forwarded_For="10.0.0.1"))[0] == 403
+        assert (await server.get("/metrics", Host="evil.example"))[0] == 403
