@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from server.cli import check, ingest, keys, search, serve, simulate, talk, token
+from server.cli import check, ingest, keys, search, serve, sessions, simulate, talk, token
 from server.cli.command import FAILED, INTERRUPTED, OK, Command, CommandFailed, CommandParser
 from server.cli.terminal import complain, prepare_streams
 
@@ -15,6 +15,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ("serve and talk", (serve, talk)),
     ("knowledge bases", (ingest, search)),
     ("who may come in", (keys, token)),
+    ("what was said", (sessions,)),
     ("set up and test", (check, simulate)),
 )
 

@@ -1,18 +1,23 @@
 """The HTTP side: the pages, their files and their API, and the health endpoints. WebSockets never reach it."""
 
-from typing import Any
-
-from quart import Response, g, jsonify, request
+from quart import Response, g, request
 from quart_trio import QuartTrio
 
 from protocol.errors import LiveAvatarError
 from server.knowledge.base import KnowledgeCatalog
 from server.security.minting import Mint
 from server.telemetry.health import Health
-from server.web.access import Denied, Gate, denied, require, tell_refused, visit_of
+from server.web.access import Denied, Gate, denied, visit_of
 from server.web.assets import Asset, load
-from server.web.knowledge_api import add_knowledge_routes
-from server.web.minting_api import CLIENT_SECRET_PATHS, add_minting_routes
+from server.web.costs_api import costs_operations
+from server.web.knowledge_api import knowledge_operations
+from server.web.live import Oversight
+from server.web.metrics_page import METRICS_PATH, AnswerScrape, add_metrics_route
+from server.web.minting_api import CLIENT_SECRET_PATHS, minting_operations
+from server.web.openapi import openapi_operation
+from server.web.operations import add_operations, unknown
+from server.web.records_api import records_operations
+from server.web.status_api import health_operations, status_operations
 
 # Everything comes from this server and nothing is inline. 'self' covers ws: and wss: of the same host and port in
 # current browsers; Safari before 15.4 needs the WebSocket origins spelled out, so the Host that was asked for is added.
@@ -27,6 +32,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _PROBES = frozenset({"/health/live", "/health/ready"})
+# Where it is asked who comes, beside the API.
+_FOR_SOMEBODY = frozenset({"/health", METRICS_PATH, *CLIENT_SECRET_PATHS})
 # Kept by browsers and asked for again each time (304): a new version of the server shows at once.
 _CACHED = "no-cache"
 _NOT_KEPT = "no-store"
@@ -35,15 +42,25 @@ _HOST_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 
 
 def make_app(
-    health: Health, catalog: KnowledgeCatalog, mint: Mint, *, gate: Gate, default_kb: str, hears_speech: bool
+    health: Health,
+    catalog: KnowledgeCatalog,
+    mint: Mint,
+    *,
+    gate: Gate,
+    default_kb: str,
+    hears_speech: bool,
+    answer_scrape: AnswerScrape | None = None,
+    oversight: Oversight | None = None,
 ) -> QuartTrio:
-    """The application. Probes are answered without asking anybody: they tell one word.
+    """The application.
 
     Args:
         mint: makes short-lived credentials.
         gate: says who asks.
         default_kb: the knowledge base of a session that names none.
         hears_speech: whether the Realtime service behind the server understands spoken words.
+        answer_scrape: gives the metrics; None: there is no such page.
+        oversight: what the dashboard and the API of records show; None: there are none.
     """
     app = QuartTrio(__name__, static_folder=None)
     assets = load()
@@ -68,50 +85,33 @@ def make_app(
     @app.get("/static/<name>")
     async def static(name: str) -> Response:
         asset = assets.get(name)
-        return not_found() if asset is None else _answer(asset)
+        return unknown() if asset is None else _answer(asset)
 
-    add_knowledge_routes(app, catalog, default_kb=default_kb, hears_speech=hears_speech)
-    add_minting_routes(app, mint)
+    operations = [
+        *health_operations(health),
+        *knowledge_operations(catalog, default_kb=default_kb, hears_speech=hears_speech),
+        *minting_operations(mint),
+    ]
+    if oversight is not None:
+        operations += [
+            *status_operations(health, oversight),
+            *records_operations(oversight),
+            *costs_operations(oversight.records),
+        ]
 
-    @app.get("/health")
-    async def details() -> Response:
-        require("administer")
-        response = jsonify(health.details())
-        response.status_code = 200 if health.is_ready else 503
-        return response
+        @app.get("/dashboard")
+        async def dashboard() -> Response:
+            return _answer(assets["dashboard.html"])
 
-    @app.get("/health/live")
-    async def live() -> Response:
-        return jsonify({"status": "alive"})
-
-    @app.get("/health/ready")
-    async def ready() -> Response:
-        response = jsonify({"ready": health.is_ready})
-        response.status_code = 200 if health.is_ready else 503
-        return response
-
-    def not_found() -> Response:
-        return _error(404, "not_found", "No such page.")
+    add_operations(app, [*operations, openapi_operation(operations)])
+    if answer_scrape is not None:
+        add_metrics_route(app, answer_scrape)
 
     @app.errorhandler(404)
-    async def unknown(_error: Exception) -> Response:
-        return not_found()
-
-    @app.errorhandler(405)
-    async def wrong_method(error: Any) -> Response:
-        allowed = sorted(error.valid_methods or ())
-        response = _error(405, "method_not_allowed", f"This takes {', '.join(allowed) or 'another method'}.")
-        response.headers["Allow"] = ", ".join(allowed)
-        return response
+    async def nothing_there(_error: Exception) -> Response:
+        return unknown()
 
     return app
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    tell_refused(code, None)
-    response = jsonify({"error": {"type": "invalid_request_error", "code": code, "message": message}})
-    response.status_code = status
-    return response
 
 
 def _add_access(app: QuartTrio, gate: Gate) -> None:
@@ -122,7 +122,7 @@ def _add_access(app: QuartTrio, gate: Gate) -> None:
         if request.path in _PROBES:
             return None
         try:
-            if request.path == "/health" or request.path.startswith("/api/") or request.path in CLIENT_SECRET_PATHS:
+            if request.path in _FOR_SOMEBODY or request.path.startswith("/api/"):
                 g.principal = await gate.admit(visit_of(request))
             else:
                 gate.check_page(visit_of(request))

@@ -5,31 +5,29 @@ Who may mint, and how much of it, is decided in the security room.
 
 import re
 import secrets
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from quart import Response, jsonify, request
-from quart_trio import QuartTrio
+from quart import Response
 
 from protocol.errors import ClientFault
 from server.security.minting import DEFAULT_SECRET_S, MAX_SECRET_S, MAX_TICKET_S, MIN_SECRET_S, Mint, Wish
 from server.security.principal import MOST_MINUTES, MOST_SESSIONS, Allowance
-from server.web.access import require
+from server.web.access import principal
+from server.web.operations import Asked, Nothing, Operation, answer
 
-__all__ = ["CLIENT_SECRET_PATHS", "TICKET_PATH", "add_minting_routes"]
+__all__ = ["CLIENT_SECRET_PATHS", "TICKET_PATH", "minting_operations"]
 
 CLIENT_SECRET_PATHS = ("/v1/realtime/client_secrets", "/openai/v1/realtime/client_secrets")
 TICKET_PATH = "/api/tickets"
 
-# A persona is a page or two of text, and tools have their schemas.
-MAX_BODY_BYTES = 64 * 1024
 _MAX_KB_IDS = 100
 
 _KbId = Annotated[str, Meta(min_length=1, max_length=128)]
 _MAX_ORIGIN_CHARS = 300
-# As browsers write it: scheme, host, port; nothing behind. One slash is what people copy along with it.
-_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#@\\\s,]+)/?")
+# As browsers write it: scheme, host, port, all ASCII; nothing behind. One slash is what people copy along with it.
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[A-Za-z0-9._:\[\]-]+)/?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # What a session may be given, of all that the protocol knows. The model and the server's tools are the server's.
@@ -38,10 +36,21 @@ _PRESET_FIELDS = frozenset(
      "reasoning", "temperature", "tool_choice", "tools", "tracing", "truncation"}
 )  # fmt: skip
 
-_T = TypeVar("_T")
+# Of a session, for whoever reads the API's description.
+_SESSION_SCHEMA: dict[str, Any] = {
+    "propertyNames": {"enum": sorted(_PRESET_FIELDS | {"type", "model"})},
+    "properties": {
+        "type": {"const": "realtime"},
+        "instructions": {"type": "string"},
+        "audio": {"type": "object"},
+        "tools": {"type": "array"},
+    },
+}
 
 
-class _Limits(msgspec.Struct, forbid_unknown_fields=True):
+class MintedLimits(msgspec.Struct, forbid_unknown_fields=True):
+    """How much whoever holds it may use; nothing said is as much as the minter may."""
+
     sessions: Annotated[int, Meta(ge=1, le=MOST_SESSIONS)] | None = None
     minutes_per_day: Annotated[float, Meta(gt=0, le=MOST_MINUTES)] | None = None
 
@@ -51,7 +60,7 @@ class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     kb_ids: Annotated[list[_KbId], Meta(min_length=1, max_length=_MAX_KB_IDS)] | None = None
     origin: str | None = None
-    limits: _Limits = msgspec.field(default_factory=_Limits)
+    limits: MintedLimits = msgspec.field(default_factory=MintedLimits)
 
     def wish(self, instructions: str | None, preset: dict[str, Any]) -> Wish:
         return Wish(
@@ -63,39 +72,57 @@ class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class _TicketRequest(_Binding, kw_only=True, forbid_unknown_fields=True):
+class TicketRequest(_Binding, kw_only=True, forbid_unknown_fields=True):
+    """What a ticket is to be for."""
+
     instructions: str | None = None
     expires_after_s: Annotated[int, Meta(ge=1, le=MAX_TICKET_S)] = MAX_TICKET_S
 
 
-class _ExpiresAfter(msgspec.Struct, forbid_unknown_fields=True):
+class ExpiresAfter(msgspec.Struct, forbid_unknown_fields=True):
+    """When a client secret expires."""
+
     anchor: Literal["created_at"] = "created_at"
     seconds: Annotated[int, Meta(ge=MIN_SECRET_S, le=MAX_SECRET_S)] = DEFAULT_SECRET_S
 
 
-class _SecretRequest(_Binding, kw_only=True, forbid_unknown_fields=True):
-    expires_after: _ExpiresAfter = msgspec.field(default_factory=_ExpiresAfter)
-    session: dict[str, Any] = {}
+class ClientSecretRequest(_Binding, kw_only=True, forbid_unknown_fields=True):
+    """What a client secret is to be for."""
+
+    expires_after: ExpiresAfter = msgspec.field(default_factory=ExpiresAfter)
+    session: Annotated[dict[str, Any], Meta(extra_json_schema=_SESSION_SCHEMA)] = {}
 
 
-def add_minting_routes(app: QuartTrio, mint: Mint) -> None:
-    """Adds `/api/tickets` and `/v1/realtime/client_secrets`. Who asks is known before."""
+class Ticket(msgspec.Struct, frozen=True):
+    """A ticket for one connection to `/ws`; ``expires_at`` in Unix seconds."""
 
-    @app.post(TICKET_PATH)
-    async def tickets() -> Response:
-        minter = require("mint")
-        wanted = _decoded(await _body(), _TicketRequest)
+    ticket: str
+    expires_at: int
+
+
+class ClientSecret(msgspec.Struct, frozen=True):
+    """A client secret, and the session as it will be; ``expires_at`` in Unix seconds."""
+
+    value: str
+    expires_at: int
+    session: dict[str, Any]
+
+
+def minting_operations(mint: Mint) -> list[Operation[Any, Any]]:
+    """The operations that mint."""
+
+    async def tickets(asked: Asked[Nothing, TicketRequest]) -> Response:
+        wanted = asked.body
         wish = wanted.wish(wanted.instructions, {})
-        minted = await mint.ticket(minter, wish, wanted.expires_after_s)
-        return jsonify({"ticket": minted.value, "expires_at": minted.expires_at})
+        minted = await mint.ticket(principal(), wish, wanted.expires_after_s)
+        return answer(Ticket(minted.value, minted.expires_at))
 
-    async def client_secrets() -> Response:
-        minter = require("mint")
-        wanted = _decoded(await _body(), _SecretRequest)
+    async def client_secrets(asked: Asked[Nothing, ClientSecretRequest]) -> Response:
+        wanted = asked.body
         preset = _preset(wanted.session)
         instructions = preset.pop("instructions", None)
         wish = wanted.wish(instructions, preset)
-        minted = await mint.client_secret(minter, wish, wanted.expires_after.seconds)
+        minted = await mint.client_secret(principal(), wish, wanted.expires_after.seconds)
         session = {
             "type": "realtime",
             "object": "realtime.session",
@@ -107,27 +134,33 @@ def add_minting_routes(app: QuartTrio, mint: Mint) -> None:
         }
         if instructions is not None:
             session["instructions"] = instructions
-        return jsonify({"value": minted.value, "expires_at": minted.expires_at, "session": session})
+        return answer(ClientSecret(minted.value, minted.expires_at, session))
 
-    for number, path in enumerate(CLIENT_SECRET_PATHS):
-        app.add_url_rule(path, f"client_secrets_{number}", client_secrets, methods=["POST"])
-
-
-async def _body() -> bytes:
-    body = cast("bytes", await request.get_data())
-    if len(body) > MAX_BODY_BYTES:
-        raise ClientFault(f"The request is larger than {MAX_BODY_BYTES} bytes.", code="body_too_large")
-    return body or b"{}"
-
-
-def _decoded(body: bytes, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        # The decoder's words name places and types, not what stood there.
-        raise ClientFault(f"The request is not valid: {error}.", code="invalid_value") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise ClientFault("The body of the request is not JSON.", code="invalid_json") from None
+    return [
+        Operation(
+            method="POST",
+            path=TICKET_PATH,
+            name="mint_ticket",
+            summary="A ticket: opens one connection to /ws, within a minute",
+            answer=tickets,
+            reply=Ticket,
+            scopes=("mint",),
+            body=TicketRequest,
+        ),
+        *(
+            Operation(
+                method="POST",
+                path=path,
+                name=f"mint_client_secret_{number}" if number else "mint_client_secret",
+                summary="A client secret: opens sessions until it expires",
+                answer=client_secrets,
+                reply=ClientSecret,
+                scopes=("mint",),
+                body=ClientSecretRequest,
+            )
+            for number, path in enumerate(CLIENT_SECRET_PATHS)
+        ),
+    ]
 
 
 def _as_browsers_write(origin: str) -> str:

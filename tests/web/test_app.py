@@ -180,7 +180,7 @@ class Tags(HTMLParser):
         self._within = ""
 
 
-@pytest.mark.parametrize("name", ["index.html", "embed.html"])
+@pytest.mark.parametrize("name", ["index.html", "embed.html", "dashboard.html"])
 def test_a_page_has_nothing_inline_and_its_files_are_there(name: str) -> None:
     tags = Tags()
     tags.feed((FOLDER / name).read_text(encoding="utf-8"))
@@ -274,7 +274,7 @@ async def test_a_passage_comes_in_its_document(ready: Lifecycle) -> None:
         ("/api/knowledge-bases/museum/passages?id=museum/none.md%231", 404, "unknown_passage"),
         ("/api/knowledge-bases/other/passages?id=other/a.md%231", 404, "unknown_knowledge_base"),
         ("/api/knowledge-bases/museum/passages", 400, "missing_required_parameter"),
-        (f"/api/knowledge-bases/museum/passages?id={'x' * 5000}", 400, "missing_required_parameter"),
+        (f"/api/knowledge-bases/museum/passages?id={'x' * 5000}", 400, "invalid_value"),
         ("/api/other", 404, "not_found"),
     ],
 )
