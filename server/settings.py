@@ -140,6 +140,43 @@ class Settings:
         "Origins of pages elsewhere that may connect, such as https://shop.example.com; its own pages always may.",
     )
 
+    # Records
+    database_url: Secret | None = _setting(
+        "DATABASE_URL",
+        None,
+        "Database of the records: postgresql://user:password@host/database; without it a file in the data folder.",
+    )
+    records_keep: float = _setting(
+        "LIVEAVATAR_RECORDS_KEEP",
+        0.0,
+        "Age at which sessions are erased; 0 keeps them for ever.",
+        unit="days",
+        minimum=0,
+    )
+    redact: bool = _setting(
+        "LIVEAVATAR_REDACT",
+        True,
+        "Take addresses, telephone numbers, card and account numbers out of what was said before it is recorded.",
+    )
+    unrecorded: bool = _setting(
+        "LIVEAVATAR_UNRECORDED", False, "Let sessions in also when they cannot be recorded; else they get 503."
+    )
+    journal_max: int = _setting(
+        "LIVEAVATAR_JOURNAL_MAX",
+        512,
+        "Records that wait on disk for the database, at most; then no new session begins.",
+        unit="MiB",
+        minimum=8,
+    )
+    record_audio: bool = _setting("LIVEAVATAR_RECORD_AUDIO", False, "Record the sound of both sides as WAV files.")
+    record_audio_max: int = _setting(
+        "LIVEAVATAR_RECORD_AUDIO_MAX",
+        10_240,
+        "Recordings of sound, all together; then none is made.",
+        unit="MiB",
+        minimum=1,
+    )
+
     # Limits of strangers and of those who were let in
     max_connections: int = _setting(
         "LIVEAVATAR_MAX_CONNECTIONS", 1000, "Connections open at once, of any kind; further ones get 503.", minimum=1
@@ -551,6 +588,22 @@ class Settings:
     log_format: Literal["auto", "json", "console"] = _setting(
         "LIVEAVATAR_LOG_FORMAT", "auto", "json, console, or auto: console on a terminal, else json."
     )
+    otlp_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "Collector that traces, metrics and logs go to by OTLP over HTTP, such as http://localhost:4318. All other "
+        "OTEL_* variables but those below are read from the environment only, as OpenTelemetry describes them.",
+    )
+    otlp_headers: Secret | None = _setting(
+        "OTEL_EXPORTER_OTLP_HEADERS", None, "What every request to it carries: NAME=VALUE, several with commas."
+    )
+    otel_service_name: str = _setting("OTEL_SERVICE_NAME", "liveavatar", "What this server is called in telemetry.")
+    otel_disabled: bool = _setting("OTEL_SDK_DISABLED", False, "Export nothing, whatever else is set.")
+    azure_monitor: Secret | None = _setting(
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        None,
+        "Application Insights that traces, metrics and logs go to; needs the extra `monitor`.",
+    )
 
     @property
     def deployments(self) -> tuple[DeploymentSpec, ...]:
@@ -691,6 +744,10 @@ class Settings:
             ):
                 found.append(f"{name} {problem}")
         found += self._search_problems()
+        if self.otlp_endpoint is not None and not _is_web_address(self.otlp_endpoint):
+            found.append(
+                "OTEL_EXPORTER_OTLP_ENDPOINT must be an http:// or https:// address without a name or key in it."
+            )
         if self.deployments_file is not None:
             if self.upstream in ("azure", "openai"):
                 found.append(
@@ -793,6 +850,15 @@ class Settings:
             for spec in self.deployments
             if not is_safe_for_keys(spec.endpoint)
         ]
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
 
 
 def is_safe_for_keys(url: str) -> bool:

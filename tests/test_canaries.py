@@ -66,7 +66,7 @@ async def running(data: Path, *, level: str, **environ: str) -> AsyncIterator[tu
             **{
                 name: value
                 for name, value in SECRETS.items()
-                if not name.startswith(("AZURE_SEARCH", "LIVEAVATAR_SEARCH"))
+                if not name.startswith(("AZURE_SEARCH", "LIVEAVATAR_SEARCH", "APPLICATIONINSIGHTS"))
             },
             "LIVEAVATAR_UPSTREAM": "azure",
             "AZURE_OPENAI_ENDPOINT": f"http://{HOST}:{azure.addresses[0][1]}",

@@ -126,11 +126,15 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A piece of the conversation for the record, as it was typed, transcribed or generated."""
+    """A piece of the conversation for the record, as it was typed, transcribed or generated.
+
+    ``at``: when it began to be said, on the machine's clock; a transcript comes later than what follows it.
+    """
 
     item_id: str
     role: str
     text: str
+    at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,27 @@ class Heard:
     heard_ms: int
     sent_ms: int
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """How long the parts of an answer took, for the record.
+
+    Attributes:
+        item_id: the first thing that was said in it.
+        at: when the person had finished speaking, or an answer was asked for, on the machine's clock; the rest is in
+            milliseconds since then, and None where it did not happen.
+    """
+
+    item_id: str
+    response_id: str
+    status: str
+    at: float
+    search_began_ms: float | None
+    search_ended_ms: float | None
+    first_token_ms: float | None
+    first_audio_ms: float | None
+    ended_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +193,7 @@ class Stopped:
 class Record:
     """Keep this for the record."""
 
-    entry: Said | Heard | Called | Stopped
+    entry: Said | Heard | Timed | Called | Stopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from protocol.conversation.outlet import Outlet
 from protocol.conversation.requests import Request
 from protocol.conversation.shown_responses import LOST, ShownResponses
 from protocol.conversation.synthetic import created_from, sum_of, usage_event
+from protocol.conversation.times import Times
 from protocol.conversation.turns import Phase, Turn
 from protocol.conversation.visibility import HiddenItems
 from protocol.realtime.codec import Head, decode_object
@@ -70,6 +71,7 @@ class Answers:
         self._turn: Turn | None = None
         self._calls = ServerCalls(outlet, configuration, hidden, tool_s)
         self._last_response_id = ""
+        self.times = Times(outlet)
         self._findings = Findings(outlet, history, hidden, avatar_events=avatar_events, voicerag_events=voicerag_events)
 
     # The client asks
@@ -79,6 +81,8 @@ class Answers:
         params = event.get("response")
         params = params if isinstance(params, dict) else None
         out_of_band = params is not None and params.get("conversation") == "none"
+        if not out_of_band:
+            self.times.question_ended()
         turn = self._turn
         if turn is not None and not out_of_band and turn.phase is not Phase.GENERATING:
             if turn.active_to_client or turn.client_create is not None:
@@ -153,6 +157,7 @@ class Answers:
         else:
             if turn is not None:
                 self._leave(turn)
+            self.times.answer_began()
             turn = self._turn = Turn(response_id, request.params if request else None, created)
             turn.superseded = request is not None and request.turn is not None
             turn.breaks = request.breaks if request else 0
@@ -166,7 +171,7 @@ class Answers:
         if turn.phase is Phase.GENERATING:
             self._shown.ended(turn.response_id)
             self._shown.end_turn(turn, "incomplete", None)
-            self._turn = None
+            self._over(turn, "incomplete")
         else:
             self._supersede(turn, "turn_detected")
 
@@ -213,7 +218,7 @@ class Answers:
             turn.phase, turn.rounds = Phase.TOOLS, turn.rounds + 1
             self._follow_up_if_ready(turn)
         else:
-            self._turn = None
+            self._over(turn, response.status)
             self._findings.forget()
             self._states.enter("listening")
 
@@ -255,6 +260,11 @@ class Answers:
         self._calls.lose_those_of(event.response)
         self._shown.ended(event.response.id)
 
+    def _over(self, turn: Turn, status: str) -> None:
+        """The turn is over, and nothing is being answered."""
+        self._turn = None
+        self.times.answer_ended(turn.response_id, status)
+
     def _hide_usage(self, turn: Turn, response: Response) -> None:
         """The client does not see this response end: what it took is told with the next."""
         self._shown.ended(response.id)
@@ -289,6 +299,7 @@ class Answers:
         if not self.passes(event.response_id):
             self._outlet.do(Ignored("upstream", "response.output_item.added", "its response is not active"))
             return
+        self.times.item_began(event.item.id)
         self._shown.open_items.added(event.response_id, event.output_index, decode_object(frame)["item"])
         self._outlet.to_client(frame)
 
@@ -300,6 +311,7 @@ class Answers:
         """An event within a response goes to the client."""
         words = self._shown.open_items.saw(frame, head)
         if words is not None:
+            self.times.words(head.item_id)
             self._states.enter("speaking")
             if head.item_id:
                 self._history.grew(head.item_id, words)
@@ -327,7 +339,7 @@ class Answers:
         if item.type == "message":
             text = item.spoken_text()
             if text:
-                self._outlet.do(Record(Said(item.id or "", "assistant", text)))
+                self._outlet.do(Record(Said(item.id or "", "assistant", text, self.times.onset(item.id))))
             if self._is_live(event.response_id):
                 self._findings.cite(event.response_id, item.id or "", text)
 
@@ -365,6 +377,7 @@ class Answers:
 
     def _call(self, turn: Turn, item: Item) -> None:
         if self._calls.run(turn, item):
+            self.times.search_began()
             self._states.enter("searching")
 
     def tool_started(self, call_id: str) -> None:
@@ -377,6 +390,7 @@ class Answers:
         if turn is None:
             return
         if turn is self._turn:
+            self.times.search_ended()
             self._findings.add(self._calls.name_of(call_id), result)
         self._follow_up_if_ready(turn)
 
@@ -388,7 +402,7 @@ class Answers:
             return
         if turn.client_called or turn.client_create is not None:
             # The client asks for what follows: it has, or it will when its own tools are done.
-            self._turn = None
+            self._over(turn, "completed")
             if turn.client_create is not None:
                 self._asking.for_client(turn.client_create, out_of_band=False)
             return
@@ -491,7 +505,7 @@ class Answers:
         else:
             self._outlet.announce(Error(error=msgspec.structs.replace(error, event_id=None)))
         turn.superseded = True
-        self._turn = None
+        self._over(turn, "failed")
         self._findings.forget()
         self._states.enter("listening")
 
@@ -503,7 +517,7 @@ class Answers:
             self._shown.end_turn(turn, "cancelled", None, reason)
         if turn.client_create is not None:
             self._asking.refuse_cancelled(turn.client_create.get("event_id") or None)
-        self._turn = None
+        self._over(turn, "cancelled")
         self._findings.forget()
         self._states.enter("listening")
 
@@ -539,7 +553,7 @@ class Answers:
             words = self._history.broken_off(item_id, math.inf if item.is_written else sent_ms(item_id))
             if words:
                 said.append(words)
-                self._outlet.do(Record(Said(item_id, "assistant", words)))
+                self._outlet.do(Record(Said(item_id, "assistant", words, self.times.onset(item_id))))
         self._shown.ended(turn.response_id)
         nothing_shown = turn.held
         if turn.open_to_client:
@@ -555,7 +569,7 @@ class Answers:
             self._asking.for_answer(turn)
             self._states.enter("thinking")
         else:
-            self._turn = None
+            self._over(turn, "incomplete")
             self._states.enter("listening")
             if not (unwanted or turn.items_done or turn.client_called or self._asking.is_owed):
                 self._asking.for_rest(turn, " ".join(said))
@@ -566,7 +580,8 @@ class Answers:
         self._shown.fail_out_of_band()
         if self._turn is not None and self._turn.active_to_client:
             self._shown.end_turn(self._turn, "failed", LOST)
-        self._turn = None
+        if self._turn is not None:
+            self._over(self._turn, "failed")
         self._asking.requests.clear()
 
     def lose_calls(self) -> None:

@@ -160,6 +160,11 @@ class Ledger:
                 self.usage += charge.usage
         self._outlet.do(charge)
 
+    @property
+    def model(self) -> str:
+        """What serves the conversation, as the newest connection's service calls it; "" is not known yet."""
+        return next(reversed(self._served.values())).model if self._served else ""
+
     def usd_of(self, response_id: str) -> Decimal:
         """What a response cost; 0 for one that is not charged."""
         return self._charged.get(response_id, Decimal(0))

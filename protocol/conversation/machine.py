@@ -175,6 +175,11 @@ class Conversation:
 
     # The client's connections
 
+    @property
+    def state(self) -> str | None:
+        """What the avatar is doing, as ``avatar.state`` tells it."""
+        return self._states.present
+
     def on_start(self, now: float) -> list[Action]:
         """The session begins: a connection to the service is asked for."""
         self._outlet.now = now

@@ -131,6 +131,7 @@ class ServiceSide:
         end_ms = self._playback.sent(head.item_id, head.content_index, audio_ms, self._outlet.now)
         if end_ms is not None:
             self._states.enter("speaking")
+            self._answers.times.sound(head.item_id)
             self._outlet.to_client(frame, head.item_id, audio_ms, end_ms)
 
     def _other(self, frame: bytes, head: Head) -> None:
@@ -187,6 +188,7 @@ class ServiceSide:
         if repeated:
             self._outlet.do(Ignored("upstream", "conversation.item", "the item is already there"))
             return
+        self._answers.times.item_began(item.id)
         if not self._answers.is_aside(item.id or None):
             self._keep(item, previous, is_end=isinstance(event, server.ItemDone))
         belongs = not self._configuration.show_tools and self._belongs_to_server_tool(item)
@@ -200,7 +202,7 @@ class ServiceSide:
                 return
             self._answers.item_placed(item.id or None, ended=True)
         elif item.role == "user" and (text := item.spoken_text()):
-            self._outlet.do(Record(Said(item.id or "", "user", text)))
+            self._outlet.do(Record(Said(item.id or "", "user", text, self._answers.times.onset(item.id))))
         if isinstance(event, server.ItemAdded):
             self._answers.item_placed(item.id or None, ended=False)
         self._outlet.to_client(self._remapped(frame, previous))
@@ -280,6 +282,7 @@ class ServiceSide:
 
     def _speech_started(self, _: Connection, frame: bytes, event: server.SpeechStarted) -> None:
         self._outlet.journal.speech_started(event.audio_start_ms)
+        self._answers.times.item_began(event.item_id)
         self._outlet.to_client(frame)
         if self._configuration.interrupts:
             self._answers.interrupted()
@@ -289,12 +292,14 @@ class ServiceSide:
 
     def _speech_stopped(self, _: Connection, frame: bytes, event: server.SpeechStopped) -> None:
         self._outlet.journal.speech_stopped(event.audio_end_ms)
+        self._answers.times.question_ended()
         self._outlet.to_client(frame)
 
     def _transcribed(self, _: Connection, frame: bytes, event: server.InputTranscriptionCompleted) -> None:
         self._forget_untranscribed(event.item_id)
         self._history.transcribed(event.item_id, event.transcript)
-        self._outlet.do(Record(Said(event.item_id, "user", event.transcript)))
+        at = self._answers.times.onset(event.item_id)
+        self._outlet.do(Record(Said(event.item_id, "user", event.transcript, at)))
         self._outlet.to_client(frame)
         self._guard.transcribed(event.item_id, event.transcript)
 

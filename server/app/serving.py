@@ -21,8 +21,12 @@ from server.app.cloud import open_cloud
 from server.app.descriptors import make_room
 from server.app.guarding import make_allowances, make_guard, warn_of_plain
 from server.app.knowledge import open_knowledge
+from server.app.oversight import LiveRegistry
+from server.app.records import open_records
+from server.app.telemetry import open_telemetry, show
 from server.app.transcripts import open_transcript_guard
 from server.app.upstream import open_deployments, transcription_model
+from server.breaker import CircuitBreaker
 from server.cluster.in_process import InProcessLimits
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
@@ -37,11 +41,15 @@ from server.security.refusals import Refusals
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
 from server.settings import Settings
+from server.telemetry.base import Observer
+from server.telemetry.exposition import Scrapes
 from server.telemetry.health import Health
+from server.telemetry.loop_lag import watch_loop_lag
 from server.tools.registry import ToolRegistry
 from server.tools.search import search_tool
 from server.upstream.link import UpstreamLink
 from server.web.app import make_app
+from server.web.live import Oversight
 
 _log = structlog.get_logger("liveavatar.app")
 
@@ -87,10 +95,13 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
     async with (
         _listening(settings) as listeners,
         open_cloud(settings) as cloud,
+        open_telemetry(settings) as watcher,
         open_knowledge(settings, cloud, deadline_s=search_s) as catalog,
+        open_records(settings) as archive,
         trio.open_nursery() as services,
     ):
         cloud.start(services)
+        services.start_soon(watch_loop_lag, watcher.metrics)
         guarded = GuardedCatalog(catalog, deadline_s=search_s)
         # What is on this machine is quicker asked than remembered.
         remembers = settings.search_endpoint is not None
@@ -111,9 +122,12 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         async with trio.open_nursery() as sessions:
             registry = SessionRegistry(
                 sessions,
-                furnish=partial(_furnish, settings, knowledge),
+                furnish=partial(_furnish, settings, knowledge, watcher),
                 link=lambda: UpstreamLink(
-                    *deployments, attempts=settings.connect_attempts, timeout_s=settings.connect_timeout
+                    *deployments,
+                    attempts=settings.connect_attempts,
+                    timeout_s=settings.connect_timeout,
+                    observer=watcher,
                 ),
                 max_sessions=settings.max_sessions,
                 tools_at_once=settings.tools_at_once,
@@ -122,15 +136,18 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 visemes=settings.chosen_upstream == "embedded",
                 guard=transcript_guard,
                 prices=prices,
+                records=archive,
                 charged=price_alarms.charged,
                 objection=access.authenticator.objection,
+                watch=watcher.session,
             )
             services.start_soon(access.watch, registry)
-            health = Health(
-                lifecycle,
-                _facts(settings, upstream, registry, profiles, refusals, prices, price_alarms),
-                lambda: (*(one.breaker for one in deployments), *guarded.breakers),
-            )
+
+            def breakers() -> list[CircuitBreaker]:
+                return [*(one.breaker for one in deployments), *guarded.breakers]
+
+            facts = _facts(settings, upstream, registry, profiles, refusals, prices, price_alarms)
+            health = Health(lifecycle, facts, breakers)
             admission = Admission(access.policy, registry, _client_bounds(settings), allowances)
             door = Door(
                 on_websocket=admission.on_websocket,
@@ -141,10 +158,24 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                     gate=WebGate(access),
                     default_kb=settings.default_kb,
                     hears_speech=settings.chosen_upstream != "embedded",
+                    answer_scrape=Scrapes(watcher.metrics).answer,
+                    oversight=Oversight(live=LiveRegistry(registry), records=archive),
                 ),
                 limits=DoorLimits(max_connections=settings.max_connections, head_s=settings.head_timeout),
                 guard=guard,
                 load=Load(lag_max_s=settings.shed_lag, memory_max_bytes=memory_budget_bytes(settings.memory_budget)),
+            )
+            watcher.metrics.ask("liveavatar_store_up", lambda: archive.health.state == "ok")
+            watcher.metrics.ask("liveavatar_journal_pending_bytes", lambda: archive.health.journal_bytes)
+            show(
+                watcher.metrics,
+                lifecycle,
+                registry,
+                door,
+                refusals,
+                breakers,
+                deployments=[one.name for one in deployments],
+                max_sessions=settings.max_sessions,
             )
             await sessions.start(lifecycle.watch_signals)
             async with trio.open_nursery() as connections:
@@ -195,7 +226,7 @@ async def _profiles(knowledge: KnowledgeCatalog) -> list[Profile]:
         return []
 
 
-async def _furnish(settings: Settings, catalog: KnowledgeCatalog, kb_id: str | None) -> Furnishing:
+async def _furnish(settings: Settings, catalog: KnowledgeCatalog, observer: Observer, kb_id: str | None) -> Furnishing:
     try:
         knowledge = await catalog.open(kb_id or settings.default_kb)
     except UnknownKnowledgeBase as error:
@@ -206,7 +237,8 @@ async def _furnish(settings: Settings, catalog: KnowledgeCatalog, kb_id: str | N
         text = "The knowledge base cannot be opened right now."
         raise ClientFault(text, code="knowledge_unavailable", reason=EndReason.INTERNAL) from None
     profile = knowledge.profile
-    tools = ToolRegistry([search_tool(knowledge, passages=settings.search_passages)], timeout_s=settings.tool_timeout)
+    search = search_tool(knowledge, passages=settings.search_passages, observer=observer)
+    tools = ToolRegistry([search], timeout_s=settings.tool_timeout, observer=observer)
     return Furnishing(
         kb_id=profile.kb_id,
         profile=ProfileView(

@@ -1,4 +1,4 @@
-"""The reference pages ``docs/settings.md`` and ``docs/commands.md``, made from the code so that they cannot be wrong.
+"""The reference pages in ``docs/`` on settings, commands and metrics, made from the code so that they cannot be wrong.
 
 ``python -m server.cli.reference --write`` writes them; ``--check`` says whether they are up to date.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from server.cli.command import FAILED, MAX_HELP_COLUMNS, OK, CommandParser
 from server.cli.entry import GROUPS, build_parser
 from server.cli.settings_table import as_markdown
+from server.telemetry import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -31,12 +32,19 @@ _COMMANDS_INTRO = """\
 The program is `liveavatar`. What follows is what its `--help` says.
 """
 
+_METRICS_INTRO = """\
+What stands at `/metrics`, and what is exported by OpenTelemetry; [operations.md](operations.md) says
+who may see it, and what to do about it. A histogram `NAME` has `NAME_bucket`, `NAME_sum` and
+`NAME_count`. Prometheus gets `process_*` too, as from every Python program.
+"""
+
 
 def pages() -> dict[str, str]:
     """The text of every page, by file name. Always the same for the same code, wherever it is made."""
     return {
         "settings.md": f"# Settings\n\n{_MADE}\n\n{_SETTINGS_INTRO}\n{as_markdown()}\n",
         "commands.md": f"# Commands\n\n{_MADE}\n\n{_COMMANDS_INTRO}{_helps()}",
+        "metrics.md": f"# Metrics\n\n{_MADE}\n\n{_METRICS_INTRO}\n{catalogue.as_markdown()}\n",
     }
 
 

@@ -162,6 +162,7 @@ class Admission:
                 principal=principal,
                 resumable=True,
                 room=self._allowances.room(principal, request.client),
+                traceparent=request.headers.get("traceparent"),
                 pace=self._allowances.pace(principal, request.client),
             )
             await self._registry.serve(client, wanted)
@@ -274,6 +275,7 @@ class Admission:
             endpoint=request.path,
             principal=principal,
             room=self._allowances.room(principal, request.client),
+            traceparent=request.headers.get("traceparent"),
             pace=self._allowances.pace(principal, request.client),
         )
 

@@ -102,6 +102,11 @@ class ClientSocket:
         for told in self._dialect.to_client(frame):
             self._websocket.send(told, item_id=item_id, audio_ms=audio_ms)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """See ``ClientConnection``."""
+        return self._websocket.waiting_bytes
+
     def purge(self, item_id: str) -> None:
         """See ``ClientConnection``."""
         self._websocket.purge(item_id)

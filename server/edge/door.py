@@ -136,6 +136,10 @@ class Door:
         self._connections = 0
         self._turned_away = 0
         self._capacity_logged_at = -CAPACITY_LOG_S
+        self.accepted = 0
+        """Connections that were accepted, those beyond the cap not counted."""
+        self.failures = 0
+        """Connections that a fault of ours has ended."""
 
     @property
     def connections(self) -> int:
@@ -199,6 +203,7 @@ class Door:
             return  # gone before it was looked at
         if self._connections < self._limits.max_connections:
             self._connections += 1
+            self.accepted += 1
             connections.start_soon(self._serve_connection, wire, name=f"connection {wire.peer}")
         else:
             self._turn_away(wire, connections)
@@ -247,6 +252,7 @@ class Door:
         except* (WireBroken, WireClosed, ConnectionLost):
             _log.debug("connection lost", client=caller.address)
         except* Exception as failure:  # noqa: BLE001 - see above
+            self.failures += 1
             _log_failure(caller, failure)
         finally:
             wire.close()

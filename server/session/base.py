@@ -1,6 +1,6 @@
 """The ports of the session room: what a session needs of a client's connection, and of whoever furnishes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +9,7 @@ from protocol.avatar.events import ProfileView
 from protocol.conversation.actions import Verdict
 from protocol.endings import EndReason
 from protocol.errors import LiveAvatarError
+from protocol.realtime.usage import Usage
 from server.security.pace import ClientPace
 from server.security.principal import Principal
 from server.tools.base import ToolBox
@@ -57,6 +58,11 @@ class ClientConnection(Protocol):
         """Drops what has not been sent of this item's audio."""
         ...
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait to be taken by the client."""
+        ...
+
     def close(self, reason: EndReason, message: str) -> None:
         """Ends the connection behind what waits to be sent."""
         ...
@@ -95,6 +101,75 @@ class TranscriptGuard(Protocol):
         ...
 
 
+class SessionWatch:
+    """Is told what happens in one session, for metrics and traces. This one does not care; others derive from it.
+
+    Nothing of it waits or raises. The four methods of frames are on the way of the sound: they cost next to nothing.
+    """
+
+    __slots__ = ()
+
+    def started(self) -> None:
+        """The session begins."""
+
+    def enter(self) -> None:
+        """The calling task, and those that it starts, work for this session from now on."""
+
+    def resumed(self) -> None:
+        """The client has come back."""
+
+    def ended(self, reason: EndReason, duration_s: float) -> None:
+        """The session is over."""
+
+    def failed(self) -> None:
+        """A fault of ours ends the session."""
+
+    def from_client(self, data: bytes, since: float) -> None:
+        """A message that came at ``since`` (on the session's clock) was dealt with."""
+
+    def to_client(self, frame: bytes, audio_ms: float) -> None:
+        """A frame was handed to the client's connection. ``audio_ms``: milliseconds of sound in it."""
+
+    def from_upstream(self, frame: bytes, since: float) -> None:
+        """A frame that came at ``since`` was dealt with."""
+
+    def to_upstream(self, frame: bytes) -> None:
+        """A frame was handed to the connection to the service."""
+
+    def connecting_again(self, *, is_planned: bool) -> None:
+        """Another connection to the service is asked for: as planned, or because one was lost."""
+
+    def lost_upstream(self, fault: LiveAvatarError) -> None:
+        """A connection to the service is gone, or could not be had."""
+
+    def ignored(self, side: str) -> None:
+        """An event of this side, ``client`` or ``upstream``, was dropped by rule."""
+
+    def dropped_speech(self, dropped_ms: float) -> None:
+        """The service takes the user's speech too slowly; so much was dropped."""
+
+    def responded(self, status: str, usage: Usage | None) -> None:
+        """A response of the service has ended; called once for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Where the sessions of a server stand at one moment.
+
+    Attributes:
+        attached: sessions with their client.
+        awaited: sessions that wait for a client that was lost.
+        connections: open connections to the service, by deployment.
+        client_bytes, upstream_bytes: bytes that wait to be taken by clients, and by the service.
+    """
+
+    attached: int
+    awaited: int
+    connections: Mapping[str, int]
+    client_bytes: int
+    upstream_bytes: int
+
+
 Room = Callable[[Callable[[LiveAvatarError], None]], AbstractAsyncContextManager[None]]
 """What a session lives in. Entering it takes what the session needs, or raises a ``LiveAvatarError``; what it is given
 may be called once, and ends the session."""
@@ -114,6 +189,8 @@ class SessionRequest:
         principal: who asks; the session is theirs.
         resumable: should its connection be lost, it may come back.
         room: what the session lives in, from before its beginning to its end.
+        person: the user that the client names, by whom all their sessions are found; None: whoever asks.
+        traceparent: the caller's place in a trace of its own, as it came; anything may stand in it.
         pace: how fast its client may send, on this connection and on those it comes back by; None: as it likes.
     """
 
@@ -126,6 +203,8 @@ class SessionRequest:
     resumable: bool = False
     voicerag_events: bool = False
     room: Room | None = None
+    person: str | None = None
+    traceparent: str | None = None
     pace: ClientPace | None = None
 
 

@@ -4,7 +4,8 @@ import dataclasses
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -24,9 +25,20 @@ from protocol.realtime.session import INCLUDE_VISEMES
 from server.security.base import missing_credential
 from server.security.pace import ClientPace
 from server.security.principal import Principal, not_allowed_kb
-from server.session.base import ClientConnection, Furnishing, Link, Room, SessionRequest, TranscriptGuard
+from server.session.base import (
+    Census,
+    ClientConnection,
+    Furnishing,
+    Link,
+    Room,
+    SessionRequest,
+    SessionWatch,
+    TranscriptGuard,
+)
+from server.session.recorder import Recorder
 from server.session.resumption import ResumeTokens
 from server.session.session import Session
+from server.store.base import SessionRecords
 
 _log = structlog.get_logger("liveavatar.session")
 
@@ -57,6 +69,8 @@ class SessionRegistry:
             needs transcripts.
         prices: what models cost.
         charged: is told of every charge, of all sessions.
+        records: where sessions are recorded; None: nowhere.
+        watch: gives each session whoever watches it, by its id, what was asked for, and its knowledge base.
     """
 
     def __init__(
@@ -73,9 +87,13 @@ class SessionRegistry:
         guard: tuple[TranscriptGuard, GuardPolicy] | None = None,
         prices: PriceBook,
         charged: Callable[[Charge], None] = lambda _charge: None,
+        records: SessionRecords | None = None,
         objection: Callable[[Principal, str], LiveAvatarError | None] = lambda _principal, _kb_id: None,
         wall: Callable[[], float] = time.time,
         new_secret: Callable[[int], str] = secrets.token_hex,
+        watch: Callable[[str, SessionRequest, str], SessionWatch] = lambda _session_id, _request, _kb_id: (
+            SessionWatch()
+        ),
     ) -> None:
         self._nursery = nursery
         self._furnish = furnish
@@ -88,10 +106,12 @@ class SessionRegistry:
         self._guard_policy = guard[1] if guard is not None else None
         self._prices = prices
         self._charged = charged
+        self._records = records
         self._objection = objection
         self._limits = limits or Limits()
         self._wall = wall
         self._new_secret = new_secret
+        self._watch = watch
         self._sessions: dict[str, Session] = {}
         self._paces: dict[str, ClientPace] = {}
         self._opening = 0
@@ -99,6 +119,28 @@ class SessionRegistry:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        """Those that live now, in the order in which they began."""
+        return iter(tuple(self._sessions.values()))
+
+    def find(self, session_id: str) -> Session | None:
+        """One of them, if it lives."""
+        return self._sessions.get(session_id)
+
+    def census(self) -> Census:
+        """Where the sessions stand now."""
+        connections: Counter[str] = Counter()
+        attached = client_bytes = upstream_bytes = 0
+        for session in self._sessions.values():
+            if session.client is not None:
+                attached += 1
+                client_bytes += session.client.waiting_bytes
+            for upstream in session.upstreams:
+                upstream_bytes += upstream.waiting_bytes
+                if upstream.origin is not None:
+                    connections[upstream.origin.name] += 1
+        return Census(attached, len(self._sessions) - attached, connections, client_bytes, upstream_bytes)
 
     async def serve(self, client: ClientConnection, request: SessionRequest) -> None:
         """Opens a session for a client and stays until the client is detached.
@@ -125,6 +167,13 @@ class SessionRegistry:
             raise InternalFault(
                 "The server has no room for another session; try again later.",
                 code="overloaded",
+                reason=EndReason.OVERLOADED,
+                retry_after_s=_RETRY_WHEN_FULL_S,
+            )
+        if self._records is not None and not self._records.accepts_sessions:
+            raise InternalFault(
+                "Conversations cannot be recorded right now, so none begins; try again later.",
+                code="records_unavailable",
                 reason=EndReason.OVERLOADED,
                 retry_after_s=_RETRY_WHEN_FULL_S,
             )
@@ -266,17 +315,34 @@ class SessionRegistry:
             furnishing.tools,
             kb_id=furnishing.kb_id,
             principal=request.principal,
+            endpoint=request.endpoint,
             tools_at_once=self._tools_at_once,
             hello=self._hello(session_id, furnishing, limits) if request.avatar_events else None,
             tokens=ResumeTokens(lambda: self._new_secret(_TOKEN_BYTES)) if resumable else None,
             wall=self._wall,
             guard=self._guard,
             charged=self._charged,
+            recorder=self._recorder(session_id, request, furnishing.kb_id),
+            watch=self._watch(session_id, request, furnishing.kb_id),
             log_fields={
                 "kb_id": furnishing.kb_id,
                 "endpoint": request.endpoint,
                 "principal": request.principal.id,
             },
+        )
+
+    def _recorder(self, session_id: str, request: SessionRequest, kb_id: str) -> Recorder | None:
+        if self._records is None:
+            return None
+        return Recorder(
+            session_id,
+            self._records.session(session_id),
+            kb_id=kb_id,
+            principal=request.principal,
+            person=request.person or request.principal.id,
+            endpoint=request.endpoint,
+            clock=trio.current_time,
+            wall=self._wall,
         )
 
     def _limits_of(self, request: SessionRequest) -> Limits:

@@ -40,7 +40,8 @@ from protocol.prices.terms import Terms
 from protocol.realtime.codec import encode
 from protocol.realtime.server_events import Error, ErrorDetail
 from server.security.principal import Principal
-from server.session.base import ClientConnection, ClientGone, Link, TranscriptGuard
+from server.session.base import ClientConnection, ClientGone, Link, SessionWatch, TranscriptGuard
+from server.session.recorder import Recorder
 from server.session.resumption import ResumeTokens
 from server.tools.base import ToolBox
 from server.upstream.base import UpstreamConnection
@@ -58,6 +59,7 @@ class Session:
 
     Args:
         principal: whose session it is.
+        endpoint: the path that its client came by.
         link: the way to the service.
         tools: the tools, bound to the session's own knowledge base.
         tools_at_once: how many calls may run side by side.
@@ -65,7 +67,9 @@ class Session:
         tokens: by which a client that was cut off comes back; None for one that cannot.
         wall: the time of day in Unix seconds.
         guard: looks at what the person said; None where the conversation is not guarded.
+        watch: sees what happens, for metrics and traces.
         charged: is told of every charge.
+        recorder: what it is recorded by; None where nothing is.
     """
 
     def __init__(
@@ -77,18 +81,23 @@ class Session:
         *,
         kb_id: str,
         principal: Principal,
+        endpoint: str,
         tools_at_once: int,
         hello: AvatarSession | None,
         tokens: ResumeTokens | None,
         wall: Callable[[], float],
         guard: TranscriptGuard | None = None,
+        watch: SessionWatch | None = None,
         charged: Callable[[Charge], None],
+        recorder: Recorder | None = None,
         log_fields: dict[str, str],
     ) -> None:
         self.session_id = session_id
         self.kb_id = kb_id
         self.principal = principal
+        self.endpoint = endpoint
         self.ending: EndReason | None = None
+        self.began_at = wall()
         self._message = ""
         self._began = False
         self._conversation = conversation
@@ -100,7 +109,9 @@ class Session:
         self._tokens = tokens
         self._wall = wall
         self._guard = guard
+        self._watch = watch or SessionWatch()
         self._charged = charged
+        self.recorder = recorder
         self._client: ClientConnection | None = None
         self._client_scope = trio.CancelScope()
         self._upstreams: dict[int, UpstreamConnection] = {}
@@ -125,6 +136,10 @@ class Session:
         Cancelled, it ends without a word; whoever cancels should ``end`` it first.
         """
         started_at = trio.current_time()
+        self._watch.started()
+        self._watch.enter()
+        if self.recorder is not None:
+            self.recorder.began()
         self._log.info("session started", upstream=self._link.name)
         try:
             # The service's connection is kept alive outside the tasks' nursery, so that it can be closed properly
@@ -149,6 +164,9 @@ class Session:
                 # Cancelled without a word: by the client's connection while it opened, or with the whole server.
                 self.ending = EndReason.GOING_AWAY if self._began else EndReason.CLIENT_LOST
             self._ended.set()
+            if self.recorder is not None:
+                self.recorder.ended(self.ending, self._message)
+            self._watch.ended(self.ending, trio.current_time() - started_at)
             self._log_end(trio.current_time() - started_at)
 
     async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -168,6 +186,7 @@ class Session:
 
     def _fail(self, failure: BaseException) -> None:
         message = "The server failed; the session cannot go on."
+        self._watch.failed()
         self._log.error("session failed", exc_info=failure)
         try:
             self.end(EndReason.INTERNAL, message)
@@ -203,6 +222,7 @@ class Session:
         if self._tokens is None or self._hello is None:
             raise AssertionError("who may resume has a token and was greeted")
         self._counts["resumes"] += 1
+        self._watch.resumed()
         self._log.info("client resumed")
         hello = msgspec.structs.replace(self._hello, resume_token=self._tokens.renew(resume.token))
         last_event_id = resume.last_event_id or None
@@ -216,6 +236,7 @@ class Session:
     async def _serve(self, client: ClientConnection, attach: Callable[[float], list[Action]]) -> None:
         if self._tasks is None:
             raise AssertionError("a session that is alive has its tasks")
+        self._watch.enter()
         self._supersede()
         self._client, self._client_scope = client, trio.CancelScope()
         detached = trio.Event()
@@ -257,6 +278,21 @@ class Session:
             self._perform(self._conversation.on_drain(reason, message, within_s, trio.current_time()))
 
     @property
+    def state(self) -> str | None:
+        """What the avatar is doing, as ``avatar.state`` tells it; None before it has done anything."""
+        return self._conversation.state
+
+    @property
+    def client(self) -> ClientConnection | None:
+        """The client's connection; None while it is waited for."""
+        return self._client
+
+    @property
+    def upstreams(self) -> list[UpstreamConnection]:
+        """The open connections to the service."""
+        return list(self._upstreams.values())
+
+    @property
     def ledger(self) -> Ledger:
         """What it has cost so far, by deployment and model."""
         return self._conversation.ledger
@@ -289,6 +325,7 @@ class Session:
                         self._tokens.confirm()
                     now = trio.current_time()
                     self._perform(self._conversation.on_client(message.data, now, is_text=message.is_text))
+                    self._watch.from_client(message.data, now)
         except ClientGone as gone:
             self._detach(client, gone.reason, gone.message)
         finally:
@@ -340,11 +377,14 @@ class Session:
         try:
             while True:
                 frame = await connection.receive()
-                self._perform(self._conversation.on_upstream(number, frame, trio.current_time()))
+                now = trio.current_time()
+                self._perform(self._conversation.on_upstream(number, frame, now))
+                self._watch.from_upstream(frame, now)
         except UpstreamFault as fault:
             self._lose_upstream(number, fault)
 
     def _lose_upstream(self, number: int, fault: UpstreamFault) -> None:
+        self._watch.lost_upstream(fault)
         self._log.warning("upstream lost", connection=number, error=fault.message, code=fault.code, said=fault.said)
         self._perform(
             self._conversation.on_upstream_lost(
@@ -358,6 +398,7 @@ class Session:
         )
 
     def _audio_dropped(self, dropped_ms: float) -> None:
+        self._watch.dropped_speech(dropped_ms)
         self._perform(self._conversation.on_audio_dropped(dropped_ms, trio.current_time()))
 
     async def _tool_executor(self) -> None:
@@ -376,6 +417,8 @@ class Session:
             self._tool_places.release()
         elapsed_ms = (trio.current_time() - started_at) * 1000
         self._log.debug("tool answered", tool=call.name, call_id=call.call_id, elapsed_ms=round(elapsed_ms, 1))
+        if self.recorder is not None:
+            self.recorder.ran(call, result, started_at)
         self._perform(self._conversation.on_result(call.call_id, result, trio.current_time()))
 
     async def _check(self, check: Check) -> None:
@@ -407,12 +450,16 @@ class Session:
                 self._do(self._actions.popleft())
         finally:
             self._performing = False
+        if self.recorder is not None and self.recorder.is_lost and self.ending is None:
+            # What is said from now on would be said unrecorded; others, who have room, are not concerned.
+            self.end(EndReason.OVERLOADED, "The conversation cannot be recorded any more.")
 
     def _do(self, action: Action) -> None:
         match action:
             case ToClient(frame, item_id, audio_ms):
                 if self._client is not None:
                     self._client.send(frame, item_id=item_id, audio_ms=audio_ms)
+                    self._watch.to_client(frame, audio_ms)
             case ToUpstream() | Connect() | Disconnect() | LeaveAlone():
                 self._do_upstream(action)
             case PurgeAudio(item_id):
@@ -436,8 +483,12 @@ class Session:
             case ToUpstream(frame, audio_ms, number):
                 if (upstream := self._upstreams.get(number)) is not None:
                     upstream.send(frame, audio_ms=audio_ms)
+                    self._watch.to_upstream(frame)
             case Connect(number, patience_s):
                 if self._tasks is not None:
+                    if number > 1:
+                        # A planned successor is opened while there is no hurry, and has no patience of its own.
+                        self._watch.connecting_again(is_planned=patience_s is None)
                     # There before the task is, so that it can be given up before it has begun.
                     self._upstream_scopes[number] = trio.CancelScope()
                     self._tasks.start_soon(self._guarded, self._azure_reader, number, patience_s)
@@ -451,16 +502,23 @@ class Session:
 
     def _note(self, action: Charge | Record | Ignored) -> None:
         match action:
-            case Charge(kind=kind):
+            case Charge(kind=kind, status=status, usage=usage):
                 self._counts[f"{kind}s"] += 1
+                if kind == "response":
+                    self._watch.responded(status, usage)
                 self._charged(action)
+                if self.recorder is not None:
+                    self.recorder.charged(action)
             case Record(entry):
                 self._log.debug("record", entry=entry)
+                if self.recorder is not None:
+                    self.recorder.take(action)
                 if isinstance(entry, Stopped):
                     self._counts["stopped"] += 1
                     self._log.info("stopped by the transcript guard", item_id=entry.item_id, rule=entry.rule)
             case Ignored(side, event_type, why):
                 self._counts["ignored_events"] += 1
+                self._watch.ignored(side)
                 self._log.debug("event ignored", side=side, event_type=event_type, why=why)
 
     def _ask_tool(self, call: RunTool) -> None:

@@ -10,6 +10,7 @@ import trio
 
 from protocol.conversation.actions import ToolResult
 from protocol.realtime.codec import encode
+from server.telemetry.base import UNOBSERVED, Errand, Observer
 
 _log = structlog.get_logger("liveavatar.tools")
 
@@ -57,11 +58,13 @@ class ToolRegistry:
 
     Args:
         timeout_s: seconds after which a call is given up and the model told so.
+        observer: is told of every call.
     """
 
-    def __init__(self, tools: list[Tool[Any]], *, timeout_s: float) -> None:
+    def __init__(self, tools: list[Tool[Any]], *, timeout_s: float, observer: Observer = UNOBSERVED) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._timeout_s = timeout_s
+        self._observer = observer
 
     @property
     def definitions(self) -> list[dict[str, Any]]:
@@ -71,27 +74,40 @@ class ToolRegistry:
     async def run(self, name: str, arguments: str) -> ToolResult:
         """Runs a tool; see ``ToolBox.run``."""
         tool = self._tools.get(name)
-        if tool is None:
-            return failure(f"There is no tool {name!r}.")
+        # A name that the model made up is no label.
+        with self._observer.errand("tool", "unknown" if tool is None else name) as errand:
+            if tool is None:
+                errand.outcome = "refused"
+                return failure(f"There is no tool {name!r}.")
+            return await self._run(tool, arguments, errand)
+
+    async def _run(self, tool: Tool[Any], arguments: str, errand: Errand) -> ToolResult:
         try:
             parsed = msgspec.json.decode(arguments or "{}", type=tool.arguments)
         except (msgspec.DecodeError, RecursionError) as error:
+            errand.outcome = "refused"
             return failure(f"The arguments do not fit the tool's schema: {error}")
         try:
             with trio.fail_after(self._timeout_s):
-                return await tool.call(parsed)
+                result = await tool.call(parsed)
         except trio.TooSlowError:
-            _log.warning("tool timed out", tool=name, timeout_s=self._timeout_s)
+            errand.outcome = "timeout"
+            _log.warning("tool timed out", tool=tool.name, timeout_s=self._timeout_s)
             return _unavailable(tool, f"The tool did not answer within {self._timeout_s:g} seconds. Say so, and go on.")
         except ToolUnavailable as error:
-            _log.warning("tool unavailable", tool=name, error=str(error))
+            errand.outcome = "unavailable"
+            _log.warning("tool unavailable", tool=tool.name, error=str(error))
             return _unavailable(tool, "The tool is not available right now. Say so, and go on.")
         except ToolFailed as error:
-            _log.warning("tool failed", tool=name, error=str(error))
+            errand.outcome = "failed"
+            _log.warning("tool failed", tool=tool.name, error=str(error))
             return failure(str(error))
         except Exception:  # noqa: BLE001 - a tool's fault must cost the person an answer at most, never the conversation
-            _log.exception("tool crashed", tool=name)
+            errand.outcome = "crashed"
+            _log.exception("tool crashed", tool=tool.name)
             return _unavailable(tool, "The tool failed.")
+        errand.outcome = "answered"
+        return result
 
 
 def failure(message: str) -> ToolResult:

@@ -14,6 +14,7 @@ from protocol.conversation.actions import Evidence, ToolResult
 from protocol.realtime.codec import encode
 from server.knowledge.base import KnowledgeBase, KnowledgeError, Passage
 from server.knowledge.clean import clean_id, clean_line, clean_text, clean_uri
+from server.telemetry.base import UNOBSERVED, Observer
 from server.tools.registry import Tool, ToolUnavailable
 
 _log = structlog.get_logger("liveavatar.tools")
@@ -70,14 +71,17 @@ class _Quoted(msgspec.Struct):
     score: float
 
 
-def search_tool(knowledge: KnowledgeBase, *, passages: int) -> Tool[Search]:
-    """The tool over one knowledge base; at most ``passages`` passages a call."""
+def search_tool(knowledge: KnowledgeBase, *, passages: int, observer: Observer = UNOBSERVED) -> Tool[Search]:
+    """The tool over one knowledge base; at most ``passages`` passages a call. ``observer`` is told of each."""
 
     async def search(arguments: Search) -> ToolResult:
-        try:
-            found = await knowledge.search(arguments.query, limit=passages)
-        except KnowledgeError as error:
-            raise ToolUnavailable(str(error)) from None
+        with observer.errand("search", "") as errand:
+            try:
+                found = await knowledge.search(arguments.query, limit=passages)
+            except KnowledgeError as error:
+                errand.outcome = "unavailable"
+                raise ToolUnavailable(str(error)) from None
+            errand.outcome = "found" if found else "empty"
         kept = quotable(found[:passages], knowledge.kb_id)
         quoted = [_Quoted(passage.id, passage.title, passage.text, passage.score) for passage in kept]
         note = _NOTE if quoted else "Nothing was found. Say that you do not know."

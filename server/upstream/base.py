@@ -44,6 +44,11 @@ class UpstreamConnection(Protocol):
     on_audio_dropped: Callable[[float], None] | None
     """Called with milliseconds of the user's speech that were dropped because the service takes it too slowly."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait to be taken by the service."""
+        ...
+
     async def receive(self) -> bytes:
         """The next text frame. Cancelling loses nothing.
 

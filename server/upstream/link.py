@@ -12,6 +12,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from protocol.endings import EndReason
 from protocol.errors import UpstreamFault
 from server.breaker import Permit
+from server.telemetry.base import UNOBSERVED, Observer
 from server.upstream.base import Connector, NoCredential, UpstreamConnection, UpstreamResting, UpstreamUnreachable
 from server.upstream.deployment import Deployment, deployment, in_order
 
@@ -44,6 +45,7 @@ class UpstreamLink:
         attempts: how many rounds; deployments whose refusal will not change (a wrong key) are not asked again.
         timeout_s: seconds for all rounds together.
         chance: numbers from 0 to 1 that keep sessions from trying again all at once.
+        observer: is told of every try.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class UpstreamLink:
         attempts: int,
         timeout_s: float,
         chance: Callable[[], float] = random.random,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         if not services:
             raise ValueError("a link needs a service to connect to")
@@ -62,6 +65,7 @@ class UpstreamLink:
         self._attempts = attempts
         self._timeout_s = timeout_s
         self._chance = chance
+        self._observer = observer
 
     @property
     def has_others(self) -> bool:
@@ -91,7 +95,9 @@ class UpstreamLink:
         """
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         asked = in_order(self._deployments, self._chance)
-        errand = _Errand(asked, trio.current_time() + timeout_s, patient=patient, chance=self._chance)
+        errand = _Errand(
+            asked, trio.current_time() + timeout_s, patient=patient, chance=self._chance, observer=self._observer
+        )
         # stamina's own timeout looks at another clock than trio's, so the deadline is a cancel scope. What is raised
         # in the end follows from all rounds, not from the last.
         with trio.move_on_at(errand.give_up_at), suppress(UpstreamFault):
@@ -117,7 +123,13 @@ class _Errand:
     """One ``connect``: whom it has asked, and what came of it."""
 
     def __init__(
-        self, deployments: Sequence[Deployment], give_up_at: float, *, patient: bool, chance: Callable[[], float]
+        self,
+        deployments: Sequence[Deployment],
+        give_up_at: float,
+        *,
+        patient: bool,
+        chance: Callable[[], float],
+        observer: Observer,
     ) -> None:
         self.give_up_at = give_up_at
         self._left = list(deployments)
@@ -127,6 +139,7 @@ class _Errand:
         self._last: UpstreamFault | None = None
         self._patient = patient
         self._chance = chance
+        self._observer = observer
 
     async def round(self, number: int) -> UpstreamConnection:
         """Asks each deployment that may be asked, until one says yes. Raises the last one's fault."""
@@ -174,7 +187,7 @@ class _Errand:
     async def _ask(self, candidate: Deployment, permit: Permit) -> UpstreamConnection:
         began = trio.current_time()
         try:
-            connection = await candidate.connector.connect()
+            connection = await self._connect(candidate)
         except NoCredential as fault:
             # Nobody was asked, so nothing was learnt of the service.
             permit.give_back()
@@ -201,6 +214,17 @@ class _Errand:
         candidate.last_fault = ""
         connection.origin = candidate
         return connection
+
+    async def _connect(self, candidate: Deployment) -> UpstreamConnection:
+        with self._observer.errand("connect", candidate.name) as tried:
+            try:
+                connection = await candidate.connector.connect()
+            except UpstreamFault as fault:
+                kinds = {NoCredential: "no_credential", UpstreamUnreachable: "unreachable"}
+                tried.outcome = kinds.get(type(fault), "refused")
+                raise
+            tried.outcome = "connected"
+            return connection
 
     def wait_before_next(self, error: Exception) -> bool | float:
         """Whether there shall be another round, or the seconds to wait for it."""

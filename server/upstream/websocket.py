@@ -72,6 +72,11 @@ class WebSocketConnection:
     def on_audio_dropped(self, callback: Callable[[float], None] | None) -> None:
         self._websocket.on_audio_dropped = callback
 
+    @property
+    def waiting_bytes(self) -> int:
+        """See ``UpstreamConnection``."""
+        return self._websocket.waiting_bytes
+
     async def receive(self) -> bytes:
         """See ``UpstreamConnection``. Binary frames, which no such service sends, are passed over."""
         if self._greeting is not None:

@@ -23,6 +23,7 @@ class Connection:
         self.place = place
         self.origin: Origin | None = None
         self.on_audio_dropped: Callable[[float], None] | None = None
+        self.waiting_bytes = 0
         place.open += 1
 
     async def receive(self) -> bytes:
