@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from bench import abuse, machine, session_start, startup, steady_audio, text_turns
+from bench import abuse, machine, records, session_start, startup, steady_audio, text_turns
 from bench.report import NotRun, Report, Result
 from bench.scenario import Options, ScenarioFailed, Stage
 
@@ -18,6 +18,7 @@ SCENARIOS: dict[str, Callable[[Options, Stage], Awaitable[Result]]] = {
     text_turns.NAME: text_turns.run,
     session_start.NAME: session_start.run,
     abuse.NAME: abuse.run,
+    records.NAME: records.run,
 }
 
 # Nothing runs longer than what was asked for, threefold, and this: opening, draining, a slow machine.
@@ -33,6 +34,7 @@ scenarios:
   text-turns     typed questions to the museum, searched for and answered aloud
   session-start  what a key that is shown adds to the start of a session
   abuse          honest visitors who connect among thousands of strangers
+  records        what recording and telemetry add to the cost of relayed sound
 """
 
 
@@ -44,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help="which to run (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all figures here, with what they rest on")
     for name, kind, text in (
-        ("seconds", float, "steady-audio: seconds of each stretch, relayed and direct"),
-        ("rounds", int, "steady-audio: pairs of stretches"),
-        ("sessions", int, "steady-audio: sessions at once"),
+        ("seconds", float, "steady-audio, records: seconds of each stretch"),
+        ("rounds", int, "steady-audio, records: stretches of each kind, by turns"),
+        ("sessions", int, "steady-audio, records: sessions at once"),
         ("visitors", int, "text-turns: visitors at once"),
         ("questions", int, "text-turns: questions of each visitor"),
         ("pause", float, "text-turns: mean seconds between an answer and the next question"),
@@ -129,7 +131,7 @@ async def _bounded(name: str, options: Options, stage: Stage) -> Result:
     expected_s = (
         options.siege_s
         + options.quiet_s
-        + 2 * options.rounds * options.seconds
+        + 3 * options.rounds * options.seconds
         + options.questions * (options.pause_s + 1)
         + 3 * options.starts
         + 0.1 * options.pairs

@@ -6,6 +6,7 @@ import msgspec
 
 from bench.abuse import Abuse
 from bench.machine import Machine
+from bench.records import Records
 from bench.scenario import Options
 from bench.session_start import SessionStart
 from bench.startup import Startup
@@ -15,7 +16,7 @@ from bench.text_turns import TextTurns
 # Raised when a field changes its name or its meaning: results are compared across commits.
 FORMAT = 1
 
-Result = Startup | SteadyAudio | TextTurns | SessionStart | Abuse
+Result = Startup | SteadyAudio | TextTurns | SessionStart | Abuse | Records
 
 
 class NotRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,7 +122,7 @@ class ServerProcess:
 
 @asynccontextmanager
 async def serving(
-    settings: Mapping[str, str], *, folder: Path, cores: frozenset[int] | None
+    settings: Mapping[str, str], *, folder: Path, cores: frozenset[int] | None, module: str | None = None
 ) -> AsyncIterator[ServerProcess]:
     """A server with these settings, for as long as the block lasts.
 
@@ -130,6 +130,7 @@ async def serving(
         settings: environment variables of the server.
         folder: an existing folder for its data and its log; a second server may take over the data of a first.
         cores: the cores that it may use; None leaves that to the system.
+        module: what is run in place of the server's own command line.
 
     Raises:
         ServerNotStarted: it ended, or was not ready within ``START_S``.
@@ -147,7 +148,7 @@ async def serving(
     with log.open("wb") as output:
         started_at = time.perf_counter()
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "server.cli", "serve"],
+            [sys.executable, "-m", module or "server.cli", "serve"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -33,9 +33,9 @@ _SETTLE_S = 0.3
 # A load generator that is this late tells about itself, not about the server.
 _LATE_P99_MS = 10.0
 
-_AVATAR_PATH = "/ws"
+AVATAR_PATH = "/ws"
 _DIRECT_PATH = "/v1/realtime?model=paced"
-_INIT = b'{"type":"session.init"}'
+INIT = b'{"type":"session.init"}'
 
 _TO_CLIENT = "upstream -> client"
 _TO_UPSTREAM = "client -> upstream"
@@ -136,7 +136,7 @@ class SteadyAudio(msgspec.Struct, frozen=True, kw_only=True, tag_field="scenario
 
 
 @dataclass(slots=True)
-class _Round:
+class Round:
     """One stretch of the same load, relayed or direct."""
 
     to_client_ms: list[float]
@@ -154,7 +154,7 @@ class _Round:
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """Where avatars connect to; ``server`` is the process to be charged, None without one between."""
 
     host: str
@@ -178,24 +178,25 @@ async def run(options: Options, stage: Stage) -> SteadyAudio:
             upstream_port: int = await nursery.start(upstream.serve)
             stage.progress(f"{NAME}: starting the server")
             async with serving(
-                _settings(upstream_port, options), folder=stage.folder, cores=stage.placement.server
+                settings_for(upstream_port, options), folder=stage.folder, cores=stage.placement.server
             ) as server:
-                relayed_by = _Target(server.host, server.port, _AVATAR_PATH, _INIT, server)
-                direct_to = _Target("127.0.0.1", upstream_port, _DIRECT_PATH, None, None)
-                await _warm(relayed_by)
+                relayed_by = Target(server.host, server.port, AVATAR_PATH, INIT, server)
+                direct_to = Target("127.0.0.1", upstream_port, _DIRECT_PATH, None, None)
+                await warm(relayed_by)
                 await trio.sleep(_SETTLE_S)
                 base_kib = server.resident_kib()
-                relayed: list[_Round] = []
-                direct: list[_Round] = []
+                relayed: list[Round] = []
+                direct: list[Round] = []
                 for turn in range(options.rounds):
                     for name, target, rounds in (("relayed", relayed_by, relayed), ("direct", direct_to, direct)):
                         stage.progress(f"{NAME}: round {turn + 1} of {options.rounds}, {name}, {options.seconds:g} s")
-                        rounds.append(await _talk_all(target, upstream, options, chance))
+                        rounds.append(await talk_all(target, upstream, options, chance))
             nursery.cancel_scope.cancel()
     return _result(options, stage, relayed, direct, base_kib)
 
 
-def _settings(upstream_port: int, options: Options) -> dict[str, str]:
+def settings_for(upstream_port: int, options: Options) -> dict[str, str]:
+    """A server's settings in front of a paced service at this port."""
     return {
         **ROOMY,
         "LIVEAVATAR_UPSTREAM": "openai",
@@ -206,12 +207,12 @@ def _settings(upstream_port: int, options: Options) -> dict[str, str]:
     }
 
 
-async def _warm(target: _Target) -> None:
+async def warm(target: Target) -> None:
     """One session that counts nowhere: what a server does at its first is no matter of the others."""
     await (await _open(0, target)).aclose()
 
 
-async def _open(index: int, target: _Target) -> TalkingAvatar:
+async def _open(index: int, target: Target) -> TalkingAvatar:
     try:
         with trio.fail_after(OPEN_S):
             return await TalkingAvatar.open(index, target.host, target.port, target.path, target.first)
@@ -221,7 +222,8 @@ async def _open(index: int, target: _Target) -> TalkingAvatar:
         raise ScenarioFailed(f"session {index} was not open within {OPEN_S:g} s") from None
 
 
-async def _talk_all(target: _Target, upstream: PacedUpstream, options: Options, chance: random.Random) -> _Round:
+async def talk_all(target: Target, upstream: PacedUpstream, options: Options, chance: random.Random) -> Round:
+    """One stretch of the load, from its opening to its last frame."""
     avatars: list[TalkingAvatar] = []
     seen_before = len(upstream.sessions)
     before_opening = _usage(target)
@@ -247,7 +249,7 @@ async def _talk_all(target: _Target, upstream: PacedUpstream, options: Options, 
         for avatar in avatars:
             await avatar.aclose()
     ends: list[TalkingAvatar | UpstreamSession] = [*avatars, *heard_by]
-    return _Round(
+    return Round(
         to_client_ms=[ms for avatar in avatars for ms in avatar.heard.latencies_ms(begin_ns, end_ns)],
         to_upstream_ms=[ms for session in heard_by for ms in session.heard.latencies_ms(begin_ns, end_ns)],
         connect_ms=[avatar.connect_ms for avatar in avatars],
@@ -277,7 +279,7 @@ def _lost(ends: list[TalkingAvatar | UpstreamSession]) -> int:
     return sum(end.sent.count - len(end.heard.taken) - end.heard.foreign for end in ends)
 
 
-def _usage(target: _Target) -> Usage | None:
+def _usage(target: Target) -> Usage | None:
     return None if target.server is None else target.server.usage()
 
 
@@ -292,7 +294,7 @@ def _shared_streams(ends: list[TalkingAvatar] | list[UpstreamSession]) -> int:
 
 
 def _result(
-    options: Options, stage: Stage, relayed: list[_Round], direct: list[_Round], base_kib: int | None
+    options: Options, stage: Stage, relayed: list[Round], direct: list[Round], base_kib: int | None
 ) -> SteadyAudio:
     rounds = [*relayed, *direct]
     connect_relayed = Spread.of(ms for one in relayed for ms in one.connect_ms)

@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import shutil
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,16 +14,27 @@ import msgspec
 import pytest
 import trio
 
+from server.app import KNOWLEDGE_FOLDER
 from server.secret import Secret
 from server.settings import TABLE, Settings, SettingsError, load
 from server.simulator.settings import SimulatorSettings
 from server.upstream.credentials import KeyCredential
 from tests.running import HOST, PATIENCE_S, Process, serving_process, to_end
 from tests.simulator.driver import simulator
+from tests.telemetry.collector import collecting
 
 pytestmark = pytest.mark.slow
 
 SECRETS = {row.name: f"canary-of-{row.name.lower().replace('_', '-')}-5f3a9c" for row in TABLE if row.type == "secret"}
+# Its exporter takes nothing but a UUID for a key.
+SECRETS["APPLICATIONINSIGHTS_CONNECTION_STRING"] = "5f3a9c5f-77d1-4e0c-a9a9-0123456789ab"
+# What the secret is a part of, where it does not stand alone. Nobody is at these addresses.
+AS_SET = {
+    "DATABASE_URL": f"postgresql://records:{SECRETS['DATABASE_URL']}@{HOST}:9/records",
+    "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{SECRETS['OTEL_EXPORTER_OTLP_HEADERS']}",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey="
+    f"{SECRETS['APPLICATIONINSIGHTS_CONNECTION_STRING']};IngestionEndpoint=http://{HOST}:9/",
+}
 KEY = SECRETS["LIVEAVATAR_API_KEY"]
 # What strangers show that nobody knows, in each place where a credential may travel.
 SHOWN = {
@@ -45,9 +57,14 @@ QUESTION = "When does the museum open on Saturday?"
 
 @dataclass
 class Seen:
-    """Everything that was shown to anybody: log lines, answers, frames; and the secrets that came up meanwhile."""
+    """Everything that was shown to anybody: log lines, answers, frames; and the secrets that came up meanwhile.
+
+    ``exported`` is what a collector got, ``kept`` what lies in the data folder: words belong there, secrets do not.
+    """
 
     texts: list[str] = field(default_factory=list)
+    exported: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     own: set[str] = field(default_factory=set)
 
     def add(self, *shown: object) -> None:
@@ -56,32 +73,55 @@ class Seen:
     def hits(self, *canaries: str) -> list[tuple[str, str]]:
         return [(canary, text[:300]) for text in self.texts for canary in canaries if canary in text]
 
+    def hits_elsewhere(self, *canaries: str) -> list[tuple[str, str]]:
+        """In what was exported, and in what was kept."""
+        texts = [*self.exported, *self.kept]
+        return [(canary, text[:300]) for text in texts for canary in canaries if canary in text]
+
+
+@pytest.fixture
+def data(prepared_data: Path, tmp_path: Path) -> Path:
+    """A folder of this test's own: without a database the records stay in it."""
+    return Path(shutil.copytree(prepared_data, tmp_path / "data"))
+
 
 @asynccontextmanager
 async def running(data: Path, *, level: str, **environ: str) -> AsyncIterator[tuple[Process, Seen]]:
     """A server with every secret set, behind it a service that takes the key; ``Seen`` has the whole log at the end."""
     service = SimulatorSettings(service="azure", api_key=SECRETS["AZURE_OPENAI_API_KEY"], models=("gpt-realtime",))
-    async with simulator(service) as azure:
-        settings = {
-            **{
-                name: value
-                for name, value in SECRETS.items()
-                if not name.startswith(("AZURE_SEARCH", "LIVEAVATAR_SEARCH", "APPLICATIONINSIGHTS"))
-            },
-            "LIVEAVATAR_UPSTREAM": "azure",
-            "AZURE_OPENAI_ENDPOINT": f"http://{HOST}:{azure.addresses[0][1]}",
-            "AZURE_OPENAI_DEPLOYMENT": "gpt-realtime",
-            "LIVEAVATAR_LOG_LEVEL": level,
-            **environ,
-        }
-        seen = Seen()
-        async with serving_process(data, **settings) as server:
-            yield server, seen
-            server.terminate()
-            await server.exited(20)
-            await trio.sleep(0.1)
-        seen.add(*(msgspec.json.encode(entry).decode() for entry in server.log))
-        assert len(server.log) > 3
+    with collecting() as collector:
+        async with simulator(service) as azure:
+            settings = {
+                **{
+                    name: AS_SET.get(name, value)
+                    for name, value in SECRETS.items()
+                    if not name.startswith(("AZURE_SEARCH", "LIVEAVATAR_SEARCH", "APPLICATIONINSIGHTS"))
+                },
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+                "LIVEAVATAR_UPSTREAM": "azure",
+                "AZURE_OPENAI_ENDPOINT": f"http://{HOST}:{azure.addresses[0][1]}",
+                "AZURE_OPENAI_DEPLOYMENT": "gpt-realtime",
+                "LIVEAVATAR_LOG_LEVEL": level,
+                **environ,
+            }
+            seen = Seen()
+            async with serving_process(data, **settings) as server:
+                yield server, seen
+                server.terminate()
+                await server.exited(20)
+                await trio.sleep(0.1)
+            seen.add(*(msgspec.json.encode(entry).decode() for entry in server.log))
+            assert len(server.log) > 3
+        seen.exported += [body.decode("latin-1") for _, body in collector.bodies]
+        shown = {headers["authorization"] for headers in collector.headers}
+        assert shown <= {f"Bearer {SECRETS['OTEL_EXPORTER_OTLP_HEADERS']}"}
+    seen.kept += texts_of(data)
+
+
+def texts_of(data: Path) -> list[str]:
+    """Whatever a server keeps in its folder, but for the knowledge that came along."""
+    files = [file for file in data.rglob("*") if file.is_file() and file.parent != data / KNOWLEDGE_FOLDER]
+    return [file.read_text(encoding="latin-1") for file in files]
 
 
 async def answer(server: Process, request: str, body: str = "", **headers: str) -> str:
@@ -134,6 +174,10 @@ async def strangers(server: Process, seen: Seen) -> None:
         await answer(server, "GET /health", Authorization=f"Bearer {SHOWN['bearer']}"),
         await answer(server, "GET /api/knowledge-bases", Cookie=f"token={SHOWN['cookie']}"),
         await answer(server, "GET /health", Authorization=f"Bearer {KEY}"),
+        *[
+            await answer(server, f"GET {path}", Authorization=f"Bearer {KEY}")
+            for path in ("/metrics", "/api/status", "/api/sessions", "/api/costs?by=day", "/api/sessions/sess_nobody")
+        ],
         await answer(server, "GET /health/live"),
         await answer(server, "GET /"),
         await answer(server, "GET /nowhere", Authorization=f"Bearer {KEY}"),
@@ -164,8 +208,8 @@ async def minted(server: Process, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
-async def test_a_whole_run_shows_no_secret_to_anybody(prepared_data: Path, level: str) -> None:
-    async with running(prepared_data, level=level) as (server, seen):
+async def test_a_whole_run_shows_no_secret_to_anybody(data: Path, level: str) -> None:
+    async with running(data, level=level) as (server, seen):
         await visit(server, seen)
         await minted(server, seen)
         await strangers(server, seen)
@@ -178,6 +222,11 @@ async def test_a_whole_run_shows_no_secret_to_anybody(prepared_data: Path, level
     assert len(seen.own) >= 4
     # What was said is for debugging only; there it shows that this test would see it.
     assert bool(seen.hits(UTTERANCE)) is (level == "debug")
+    # A collector gets neither; and what waits for a database has words, and no secrets.
+    assert seen.exported
+    assert seen.hits_elsewhere(*SECRETS.values(), *SHOWN.values(), *seen.own) == []
+    assert not [text for text in seen.exported if UTTERANCE in text]
+    assert [text for text in seen.kept if UTTERANCE in text]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +235,12 @@ async def test_a_whole_run_shows_no_secret_to_anybody(prepared_data: Path, level
         # A service that refuses the key, and may quote it.
         {"AZURE_OPENAI_API_KEY": "canary-wrong-azure-key-0123456789"},
         {"LIVEAVATAR_UPSTREAM": "openai", "OPENAI_API_KEY": "sk-canary-wrong-openai-key-0123456789"},
+        # Nobody takes what is exported.
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:9",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": AS_SET["APPLICATIONINSIGHTS_CONNECTION_STRING"],
+        },
         # A search service that nobody answers for.
         {
             "AZURE_SEARCH_ENDPOINT": "https://127.0.0.1:9",
@@ -197,12 +252,12 @@ async def test_a_whole_run_shows_no_secret_to_anybody(prepared_data: Path, level
             **{name: value for name, value in SECRETS.items() if "SEARCH" in name},
         },
     ],
-    ids=["refused key", "refused key of OpenAI", "search is down"],
+    ids=["refused key", "refused key of OpenAI", "no collector", "search is down"],
 )
-async def test_faults_behind_the_server_show_none(prepared_data: Path, environ: dict[str, str]) -> None:
+async def test_faults_behind_the_server_show_none(data: Path, environ: dict[str, str]) -> None:
     async with simulator(SimulatorSettings(service="openai", api_key=SECRETS["OPENAI_API_KEY"])) as openai:
         base = {"OPENAI_BASE_URL": f"http://{HOST}:{openai.addresses[0][1]}/v1"}
-        async with running(prepared_data, level="debug", **base, **environ) as (server, seen):
+        async with running(data, level="debug", **base, **environ) as (server, seen):
             for init in ({"token": KEY}, {"token": KEY, "kb_id": "museum"}):
                 async with server.client(init=init) as client:
                     with contextlib.suppress(Exception):

@@ -23,13 +23,17 @@ class Resume(msgspec.Struct, kw_only=True):
 
 
 class SessionInit(msgspec.Struct, kw_only=True):
-    """The first frame of ``/ws``. ``type`` may be left out; ``api_key`` is another name of ``token``."""
+    """The first frame of ``/ws``. ``type`` may be left out; ``api_key`` is another name of ``token``.
+
+    ``user`` is whoever talks, by a name that the client's own users are known by.
+    """
 
     type: Literal["session.init"] = "session.init"
     kb_id: Maybe[str | None] = UNSET
     token: Maybe[str | None] = UNSET
     api_key: Maybe[str | None] = UNSET
     dialect: Maybe[str | None] = UNSET
+    user: Maybe[str | None] = UNSET
     resume: Maybe["Resume | None"] = UNSET
 
     @property

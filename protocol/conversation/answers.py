@@ -299,7 +299,7 @@ class Answers:
         if not self.passes(event.response_id):
             self._outlet.do(Ignored("upstream", "response.output_item.added", "its response is not active"))
             return
-        self.times.item_began(event.item.id)
+        self.times.item_began(event.item.id or None)
         self._shown.open_items.added(event.response_id, event.output_index, decode_object(frame)["item"])
         self._outlet.to_client(frame)
 
@@ -339,7 +339,7 @@ class Answers:
         if item.type == "message":
             text = item.spoken_text()
             if text:
-                self._outlet.do(Record(Said(item.id or "", "assistant", text, self.times.onset(item.id))))
+                self._outlet.do(Record(Said(item.id or "", "assistant", text, self.times.onset(item.id or None))))
             if self._is_live(event.response_id):
                 self._findings.cite(event.response_id, item.id or "", text)
 

@@ -188,7 +188,7 @@ class ServiceSide:
         if repeated:
             self._outlet.do(Ignored("upstream", "conversation.item", "the item is already there"))
             return
-        self._answers.times.item_began(item.id)
+        self._answers.times.item_began(item.id or None)
         if not self._answers.is_aside(item.id or None):
             self._keep(item, previous, is_end=isinstance(event, server.ItemDone))
         belongs = not self._configuration.show_tools and self._belongs_to_server_tool(item)
@@ -202,7 +202,7 @@ class ServiceSide:
                 return
             self._answers.item_placed(item.id or None, ended=True)
         elif item.role == "user" and (text := item.spoken_text()):
-            self._outlet.do(Record(Said(item.id or "", "user", text, self._answers.times.onset(item.id))))
+            self._outlet.do(Record(Said(item.id or "", "user", text, self._answers.times.onset(item.id or None))))
         if isinstance(event, server.ItemAdded):
             self._answers.item_placed(item.id or None, ended=False)
         self._outlet.to_client(self._remapped(frame, previous))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 
@@ -23,7 +24,7 @@ from server.app.guarding import make_allowances, make_guard, warn_of_plain
 from server.app.knowledge import open_knowledge
 from server.app.oversight import LiveRegistry
 from server.app.records import open_records
-from server.app.telemetry import open_telemetry, show
+from server.app.telemetry import open_telemetry, show, show_records, tell_of_charges
 from server.app.transcripts import open_transcript_guard
 from server.app.upstream import open_deployments, transcription_model
 from server.breaker import CircuitBreaker
@@ -41,10 +42,10 @@ from server.security.refusals import Refusals
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
 from server.settings import Settings
+from server.store.archive import Archive
 from server.telemetry.base import Observer
 from server.telemetry.exposition import Scrapes
 from server.telemetry.health import Health
-from server.telemetry.loop_lag import watch_loop_lag
 from server.tools.registry import ToolRegistry
 from server.tools.search import search_tool
 from server.upstream.link import UpstreamLink
@@ -101,7 +102,6 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         trio.open_nursery() as services,
     ):
         cloud.start(services)
-        services.start_soon(watch_loop_lag, watcher.metrics)
         guarded = GuardedCatalog(catalog, deadline_s=search_s)
         # What is on this machine is quicker asked than remembered.
         remembers = settings.search_endpoint is not None
@@ -137,7 +137,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 guard=transcript_guard,
                 prices=prices,
                 records=archive,
-                charged=price_alarms.charged,
+                charged=tell_of_charges(price_alarms, watcher),
                 objection=access.authenticator.objection,
                 watch=watcher.session,
             )
@@ -146,7 +146,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
             def breakers() -> list[CircuitBreaker]:
                 return [*(one.breaker for one in deployments), *guarded.breakers]
 
-            facts = _facts(settings, upstream, registry, profiles, refusals, prices, price_alarms)
+            facts = _facts(settings, upstream, registry, profiles, refusals, prices, price_alarms, archive)
             health = Health(lifecycle, facts, breakers)
             admission = Admission(access.policy, registry, _client_bounds(settings), allowances)
             door = Door(
@@ -163,10 +163,13 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 ),
                 limits=DoorLimits(max_connections=settings.max_connections, head_s=settings.head_timeout),
                 guard=guard,
-                load=Load(lag_max_s=settings.shed_lag, memory_max_bytes=memory_budget_bytes(settings.memory_budget)),
+                load=Load(
+                    lag_max_s=settings.shed_lag,
+                    memory_max_bytes=memory_budget_bytes(settings.memory_budget),
+                    probed=partial(watcher.metrics.observe, "liveavatar_event_loop_lag_seconds"),
+                ),
             )
-            watcher.metrics.ask("liveavatar_store_up", lambda: archive.health.state == "ok")
-            watcher.metrics.ask("liveavatar_journal_pending_bytes", lambda: archive.health.journal_bytes)
+            show_records(watcher.metrics, lambda: archive.health)
             show(
                 watcher.metrics,
                 lifecycle,
@@ -291,6 +294,7 @@ def _facts(
     refusals: Refusals,
     prices: PriceBook,
     price_alarms: PriceAlarms,
+    archive: Archive,
 ) -> Callable[[], dict[str, Any]]:
     version = importlib.metadata.version("rag-liveavatar")
 
@@ -306,6 +310,7 @@ def _facts(
                 "in_doubt": price_alarms.counts,
                 "unknown_models": price_alarms.unknown_models(),
             },
+            "records": {"accepts_sessions": archive.accepts_sessions, **msgspec.structs.asdict(archive.health)},
             "knowledge_bases": [{"kb_id": profile.kb_id, "title": profile.title} for profile in profiles],
         }
 

@@ -7,18 +7,21 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from protocol.conversation.actions import Charge
 from server.breaker import BreakerState, CircuitBreaker
 from server.edge.door import Door
 from server.lifecycle import Lifecycle, State
+from server.prices.alarms import PriceAlarms
 from server.security.refusals import Refusals
 from server.session.registry import SessionRegistry
 from server.settings import Settings
+from server.store.base import StoreHealth
 from server.telemetry import logs
 from server.telemetry.destinations import read_destinations
 from server.telemetry.metrics import Metrics
 from server.telemetry.watching import Watcher
 
-__all__ = ["open_telemetry", "show"]
+__all__ = ["open_telemetry", "show", "show_records", "tell_of_charges"]
 
 _log = structlog.get_logger("liveavatar.app")
 
@@ -54,6 +57,33 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Watcher]:
                 yield Watcher(metrics, export.tracer)
         finally:
             await export.aclose()  # noqa: ASYNC102 - shields itself, with a deadline
+
+
+def show_records(metrics: Metrics, health: Callable[[], StoreHealth]) -> None:
+    """Lets the gauges ask how the records are kept."""
+    metrics.ask("liveavatar_store_up", lambda: health().state == "ok")
+    metrics.ask("liveavatar_journal_pending_bytes", lambda: health().journal_bytes)
+
+    def lost() -> dict[tuple[str, ...], float]:
+        now = health()
+        return {("no_room",): float(now.lost), ("set_aside",): float(now.set_aside)}
+
+    metrics.ask("liveavatar_records_lost_total", lost)
+
+
+def tell_of_charges(alarms: PriceAlarms, watcher: Watcher) -> Callable[[Charge], None]:
+    """What sessions tell of each charge, once: to the alarms about money, and to the metrics."""
+
+    def charged(charge: Charge) -> None:
+        alarms.charged(charge)
+        watcher.charged(
+            model=charge.model,
+            deployment=charge.deployment,
+            usd=charge.cost.usd,
+            is_priced="unknown_model" not in charge.cost.doubts,
+        )
+
+    return charged
 
 
 def show(

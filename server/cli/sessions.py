@@ -25,6 +25,8 @@ _DEFAULT_LIMIT = 20
 # The store's largest page, which it is tested to be; its import would slow every command down.
 PAGE_MAX = 1000
 
+_LOST = "The server stopped without being able to end it: a crash, a kill, or a power cut."
+
 _DESCRIPTION = """\
 Read the records of a server where they are kept: in the data folder, or in the
 database that DATABASE_URL names. The server may be running or not. To end a
@@ -140,6 +142,8 @@ async def _records(args: argparse.Namespace) -> AsyncIterator["SqlRecords"]:
 def _which(args: argparse.Namespace) -> "SessionFilter":
     from server.store.views import SessionFilter
 
+    if args.reason is not None and args.reason not in _ends():
+        raise CommandFailed(f"No session ends as {args.reason!r}, but as one of: {', '.join(_ends())}.")
     return SessionFilter(
         since=args.since,
         until=args.until,
@@ -149,6 +153,14 @@ def _which(args: argparse.Namespace) -> "SessionFilter":
         end_reason=args.reason,
         is_live=True if args.live else None,
     )
+
+
+def _ends() -> dict[str, str]:
+    """Every way to end, by its label, in people's words."""
+    from protocol.endings import EndReason
+    from server.store.base import UNFINISHED
+
+    return {**{reason.label: reason.text for reason in EndReason}, UNFINISHED: _LOST}
 
 
 async def _list(args: argparse.Namespace) -> int:
@@ -228,9 +240,11 @@ async def _show(args: argparse.Namespace) -> int:
         ("began", session.began_at.isoformat(timespec="seconds")),
         (
             "ended",
-            f"{session.ended_at.isoformat(timespec='seconds')}, {session.end_reason}" if session.ended_at else "",
+            f"{session.ended_at.isoformat(timespec='seconds')}, {session.end_reason}"
+            if session.ended_at
+            else "not yet",
         ),
-        ("because", kept.detail),
+        ("because", kept.detail or _ends().get(session.end_reason or "", "")),
         ("knowledge base", session.kb_id),
         ("who", f"{session.principal_name} ({session.principal_id})"),
         ("person", session.person),

@@ -21,6 +21,7 @@ from server.edge.access import IN_FRAME, KEY_SUBPROTOCOL, AccessPolicy, NotLocal
 from server.edge.allowances import Allowances
 from server.edge.answers import Refusal
 from server.edge.client_socket import ClientSocket, refusal_code
+from server.edge.person import SAFETY_IDENTIFIER, named_person, person_in_header
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.security.base import Unauthenticated, lacks_scope, missing_credential
 from server.security.principal import Principal
@@ -153,6 +154,7 @@ class Admission:
                 raise AssertionError("who does not resume was identified")
             wanted = SessionRequest(
                 kb_id=principal.choose(init.kb_id or None),
+                person=named_person(init.user or None, "user"),
                 avatar_events=True,
                 show_tools="tools" in extensions,
                 voicerag_events="voicerag" in extensions,
@@ -267,6 +269,7 @@ class Admission:
         _check_may_talk(principal)
         extensions = _extensions(request)
         return SessionRequest(
+            person=person_in_header(request.headers.get(SAFETY_IDENTIFIER)),
             kb_id=principal.choose(request.query.get("kb_id") or None),
             avatar_events="avatar" in extensions,
             show_tools="tools" in extensions,

@@ -46,6 +46,7 @@ class Load:
         lag_max_s: a loop that is later than this, several times in a row, is overloaded; 0: never.
         memory_max_bytes: the memory that the process may have; None: it is not looked at.
         resident: what it has, in bytes; None where that cannot be known.
+        probed: is told of each probe by how much it was late, in seconds; it must not wait.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Load:
         lag_max_s: float,
         memory_max_bytes: int | None,
         resident: Callable[[], int | None] = resident_bytes,
+        probed: Callable[[float], None] | None = None,
     ) -> None:
         self._lag_max_s = lag_max_s
         self._memory_max_bytes = memory_max_bytes
         self._resident = resident
+        self._probed = probed
         self._lags: deque[float] = deque(maxlen=LATE_PROBES)
         self._memory_full = False
         self._told: str | None = None
@@ -81,6 +84,8 @@ class Load:
             await trio.sleep_until(due)
             now = trio.current_time()
             self._lags.append(now - due)
+            if self._probed is not None:
+                self._probed(now - due)
             due = now + PROBE_S
             if probe % _MEMORY_EVERY == 0:
                 self._look_at_memory()

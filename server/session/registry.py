@@ -38,6 +38,7 @@ from server.session.base import (
 from server.session.recorder import Recorder
 from server.session.resumption import ResumeTokens
 from server.session.session import Session
+from server.session.sound import SoundTap
 from server.store.base import SessionRecords
 
 _log = structlog.get_logger("liveavatar.session")
@@ -308,6 +309,7 @@ class SessionRegistry:
             guard=self._guard_policy,
             prices=self._prices,
         )
+        recorder, sound = self._recording(session_id, request, furnishing.kb_id, configuration)
         return Session(
             session_id,
             conversation,
@@ -322,7 +324,8 @@ class SessionRegistry:
             wall=self._wall,
             guard=self._guard,
             charged=self._charged,
-            recorder=self._recorder(session_id, request, furnishing.kb_id),
+            recorder=recorder,
+            sound=sound,
             watch=self._watch(session_id, request, furnishing.kb_id),
             log_fields={
                 "kb_id": furnishing.kb_id,
@@ -331,12 +334,17 @@ class SessionRegistry:
             },
         )
 
-    def _recorder(self, session_id: str, request: SessionRequest, kb_id: str) -> Recorder | None:
-        if self._records is None:
-            return None
-        return Recorder(
+    def _recording(
+        self, session_id: str, request: SessionRequest, kb_id: str, configuration: Configuration
+    ) -> tuple[Recorder | None, SoundTap | None]:
+        """What a session, and its sound, are recorded by."""
+        records = self._records
+        if records is None:
+            return None, None
+        journal = records.session(session_id)
+        recorder = Recorder(
             session_id,
-            self._records.session(session_id),
+            journal,
             kb_id=kb_id,
             principal=request.principal,
             person=request.person or request.principal.id,
@@ -344,6 +352,7 @@ class SessionRegistry:
             clock=trio.current_time,
             wall=self._wall,
         )
+        return recorder, SoundTap(session_id, lambda: records.sound(session_id, journal), configuration)
 
     def _limits_of(self, request: SessionRequest) -> Limits:
         """Clients of the services' own protocol cannot resume, and are not spoken to without being asked."""

@@ -20,6 +20,7 @@ from protocol.conversation.actions import (
     Close,
     Connect,
     Disconnect,
+    Heard,
     Ignored,
     LeaveAlone,
     PurgeAudio,
@@ -43,6 +44,7 @@ from server.security.principal import Principal
 from server.session.base import ClientConnection, ClientGone, Link, SessionWatch, TranscriptGuard
 from server.session.recorder import Recorder
 from server.session.resumption import ResumeTokens
+from server.session.sound import SoundTap
 from server.tools.base import ToolBox
 from server.upstream.base import UpstreamConnection
 
@@ -70,6 +72,7 @@ class Session:
         watch: sees what happens, for metrics and traces.
         charged: is told of every charge.
         recorder: what it is recorded by; None where nothing is.
+        sound: by which its sound is recorded, too; None where it never is.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Session:
         watch: SessionWatch | None = None,
         charged: Callable[[Charge], None],
         recorder: Recorder | None = None,
+        sound: SoundTap | None = None,
         log_fields: dict[str, str],
     ) -> None:
         self.session_id = session_id
@@ -112,6 +116,7 @@ class Session:
         self._watch = watch or SessionWatch()
         self._charged = charged
         self.recorder = recorder
+        self._sound = sound
         self._client: ClientConnection | None = None
         self._client_scope = trio.CancelScope()
         self._upstreams: dict[int, UpstreamConnection] = {}
@@ -140,6 +145,8 @@ class Session:
         self._watch.enter()
         if self.recorder is not None:
             self.recorder.began()
+        if self._sound is not None and not self._sound.begin():
+            self._sound = None
         self._log.info("session started", upstream=self._link.name)
         try:
             # The service's connection is kept alive outside the tasks' nursery, so that it can be closed properly
@@ -166,6 +173,8 @@ class Session:
             self._ended.set()
             if self.recorder is not None:
                 self.recorder.ended(self.ending, self._message)
+            if self._sound is not None:
+                self._sound.finish()
             self._watch.ended(self.ending, trio.current_time() - started_at)
             self._log_end(trio.current_time() - started_at)
 
@@ -251,6 +260,7 @@ class Session:
         """A newer connection is there: the older one is told, and nothing it says counts any more."""
         older, self._client = self._client, None
         if older is not None:
+            self._unheard()
             reason = EndReason.SUPERSEDED
             detail = ErrorDetail(type="invalid_request_error", code=reason.label, message=reason.text)
             older.send(encode(Error(event_id=_SUPERSEDED_ID, error=detail)))
@@ -260,11 +270,17 @@ class Session:
     def _detach(self, client: ClientConnection, reason: EndReason, message: str) -> None:
         if self._client is client:
             self._client = None
+            self._unheard()
             self._client_scope.cancel()
             if self.ending is None:
                 self._perform(self._conversation.on_detached(reason, message, trio.current_time()))
             if self.ending is None:
                 self._log.info("client detached; the session waits for it", reason=reason.label, detail=message)
+
+    def _unheard(self) -> None:
+        """What was sent and not heard yet will not be heard; what is heard after all is sent again."""
+        if self._sound is not None:
+            self._sound.cut()
 
     def end(self, reason: EndReason, message: str, *, retry_after_s: float | None = None) -> None:
         """Ends the session: the client is told why, then all its tasks are cancelled. The first reason counts."""
@@ -324,6 +340,8 @@ class Session:
                     if self._tokens is not None:
                         self._tokens.confirm()
                     now = trio.current_time()
+                    if self._sound is not None:
+                        self._sound.from_client(message.data)
                     self._perform(self._conversation.on_client(message.data, now, is_text=message.is_text))
                     self._watch.from_client(message.data, now)
         except ClientGone as gone:
@@ -410,6 +428,8 @@ class Session:
 
     async def _run_tool(self, call: RunTool) -> None:
         started_at = trio.current_time()
+        if self.recorder is not None:
+            self.recorder.runs(call)
         self._perform(self._conversation.on_tool_started(call.call_id, started_at))
         try:
             result = await self._tools.run(call.name, call.arguments)
@@ -418,7 +438,7 @@ class Session:
         elapsed_ms = (trio.current_time() - started_at) * 1000
         self._log.debug("tool answered", tool=call.name, call_id=call.call_id, elapsed_ms=round(elapsed_ms, 1))
         if self.recorder is not None:
-            self.recorder.ran(call, result, started_at)
+            self.recorder.ran(call, result)
         self._perform(self._conversation.on_result(call.call_id, result, trio.current_time()))
 
     async def _check(self, check: Check) -> None:
@@ -460,11 +480,14 @@ class Session:
                 if self._client is not None:
                     self._client.send(frame, item_id=item_id, audio_ms=audio_ms)
                     self._watch.to_client(frame, audio_ms)
+                    if audio_ms and self._sound is not None:
+                        self._sound.to_client(frame)
             case ToUpstream() | Connect() | Disconnect() | LeaveAlone():
                 self._do_upstream(action)
             case PurgeAudio(item_id):
                 if self._client is not None:
                     self._client.purge(item_id)
+                self._unheard()
             case RunTool():
                 self._ask_tool(action)
             case Check():
@@ -513,6 +536,8 @@ class Session:
                 self._log.debug("record", entry=entry)
                 if self.recorder is not None:
                     self.recorder.take(action)
+                if isinstance(entry, Heard):
+                    self._unheard()
                 if isinstance(entry, Stopped):
                     self._counts["stopped"] += 1
                     self._log.info("stopped by the transcript guard", item_id=entry.item_id, rule=entry.rule)
@@ -525,7 +550,11 @@ class Session:
         self._counts["tool_calls"] += 1
         try:
             self._ask_for_tool.send_nowait(call)
+            if self.recorder is not None:
+                self.recorder.asked(call)
         except trio.WouldBlock:
+            if self.recorder is not None:
+                self.recorder.refused(call)
             refusal = ToolResult('{"error":"Too many tool calls at once."}')
             self._perform(self._conversation.on_result(call.call_id, refusal, trio.current_time()))
 

@@ -13,7 +13,7 @@ import trio
 from server.store.base import Erasure, RecordReader, RecordStore, SessionJournal, SessionSound, StoreHealth
 from server.store.journal import Journal
 from server.store.recording import Recordings
-from server.store.records import AudioRecording
+from server.store.records import AudioRecording, Record
 from server.store.retention import Retention
 
 __all__ = ["Archive"]
@@ -32,7 +32,7 @@ class Archive:
         keep: the age at which sessions are erased; None keeps them for ever.
         session_max: what no session lasts longer than; None where there is no such time.
         now: the time of day.
-        unrecorded: let sessions in that would not be recorded.
+        unrecorded: sessions begin and go on also where they cannot be recorded.
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class Archive:
 
     def session(self, session_id: str) -> SessionJournal:
         """See ``SessionRecords``."""
-        return self._journal.session(session_id)
+        journal = self._journal.session(session_id)
+        return _Unrecorded(journal) if self._unrecorded else journal
 
     def sound(self, session_id: str, journal: SessionJournal) -> SessionSound | None:
         """See ``SessionRecords``."""
@@ -143,3 +144,24 @@ class Archive:
             await self._recordings.remove(erasure.recordings)
         # Not whose: that would be a record of them again.
         _log.info("records erased", sessions=erasure.sessions, forgotten=forgotten)
+
+
+class _Unrecorded:
+    """The way into the records of a session that goes on also where it cannot be recorded. Implements
+
+    ``SessionJournal``: what there is no room for is lost, and counted and logged where it is.
+    """
+
+    is_behind = False
+
+    def __init__(self, journal: SessionJournal) -> None:
+        self._journal = journal
+
+    def record(self, record: Record) -> bool:
+        """See ``SessionJournal``."""
+        self._journal.record(record)
+        return True
+
+    async def wait_room(self) -> None:
+        """See ``SessionJournal``."""
+        await trio.lowlevel.checkpoint()

@@ -173,6 +173,10 @@ class SessionSound(Protocol):
         """Sound that begins now, or where the side's sound before it ends: 24 kHz mono, 16 bits, little-endian."""
         ...
 
+    def miss(self, side: Side, missed_ms: float, why: str) -> None:
+        """So much sound of this side cannot be recorded; the record of the recording says why."""
+        ...
+
     def cut(self, side: Side) -> None:
         """What of this side lies in the future will not be heard: somebody interrupted."""
         ...
@@ -221,6 +225,10 @@ class RecordReader(Protocol):
 
         It includes sessions that were erased or are older than records are kept.
         """
+        ...
+
+    async def end_reasons(self, which: SessionFilter) -> dict[str, int]:
+        """How many of the sessions that are meant ended of what, most first; "" are those that live."""
         ...
 
     async def usage(

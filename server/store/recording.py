@@ -101,6 +101,11 @@ class SessionRecording:
             return
         track.pieces.append(_Piece(self._now_ms(), audio, is_base64))
 
+    def miss(self, side: Side, missed_ms: float, why: str) -> None:
+        """See ``SessionSound``."""
+        if not self.is_finished:
+            self.tracks[side].drop(round(missed_ms) * BYTES_PER_MS, why)
+
     def cut(self, side: Side) -> None:
         """See ``SessionSound``."""
         if not self.is_finished:

@@ -119,11 +119,7 @@ class ToolCall(_Record, frozen=True, kw_only=True, tag="tool_call"):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens by modality. The cached ones are a part of the input, not an addition.
-
-    Raises:
-        ValueError: a number is negative or above `TOKENS_MAX`.
-    """
+    """Tokens by modality, of one line or of many. The cached ones are a part of the input, not an addition."""
 
     input_text: int = 0
     input_audio: int = 0
@@ -133,11 +129,6 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached_image: int = 0
     output_text: int = 0
     output_audio: int = 0
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if not 0 <= getattr(self, name) <= TOKENS_MAX:
-                raise ValueError(f"{name} is between 0 and {TOKENS_MAX} tokens")
 
 
 class UsageLine(_Record, frozen=True, kw_only=True, tag="usage"):
@@ -154,7 +145,7 @@ class UsageLine(_Record, frozen=True, kw_only=True, tag="usage"):
         is_estimate: it was priced by more than is known, as of an unknown model.
 
     Raises:
-        ValueError: the cost cannot be kept exactly, or is no cost.
+        ValueError: the cost cannot be kept exactly, or is no cost; a number is negative or above `TOKENS_MAX`.
     """
 
     what: Literal["response", "transcription"]
@@ -171,6 +162,9 @@ class UsageLine(_Record, frozen=True, kw_only=True, tag="usage"):
 
     def __post_init__(self) -> None:
         to_picodollars(self.cost_usd)
+        for name in self.tokens.__struct_fields__:
+            if not 0 <= getattr(self.tokens, name) <= TOKENS_MAX:
+                raise ValueError(f"{name} is between 0 and {TOKENS_MAX} tokens")
         if not 0 <= self.audio_ms <= TOKENS_MAX:
             raise ValueError(f"audio_ms is between 0 and {TOKENS_MAX}")
 

@@ -10,7 +10,7 @@ from server.store.base import Entry, Erasure
 from server.store.sql_applying import apply, finish_lost, finish_stale
 from server.store.sql_engine import MIGRATION_DEADLINE_S, Database
 from server.store.sql_erasing import erase_before, erase_person, erase_sessions
-from server.store.sql_reading import read_costs, read_session, read_sessions, read_usage
+from server.store.sql_reading import read_costs, read_end_reasons, read_session, read_sessions, read_usage
 from server.store.sql_schema import migrate
 from server.store.views import CostLine, Dimension, SessionDetail, SessionFilter, SessionPage, UsagePage
 
@@ -65,6 +65,10 @@ class SqlRecords:
     ) -> list[CostLine]:
         """See ``RecordReader``. Raises ValueError for a dimension that there is not."""
         return await self.database.read(read_costs, by, since_day, until_day)
+
+    async def end_reasons(self, which: SessionFilter) -> dict[str, int]:
+        """See ``RecordReader``."""
+        return await self.database.read(read_end_reasons, which)
 
     async def usage(
         self, which: SessionFilter, *, limit: int, session_id: str | None = None, key: str | None = None

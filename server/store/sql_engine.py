@@ -204,7 +204,11 @@ class Database:
                     if call is not None:
                         call.end()
         except (SQLAlchemyError, OSError) as error:
-            raise self._translated(error) from None
+            fault = self._translated(error)
+            if isinstance(fault, StoreUnavailable) and fault.kind == "read_only":
+                # A connection that was made while the database was so remains so, whatever becomes of the database.
+                self.dispose()
+            raise fault from None
         except (OverflowError, ValueError, TypeError) as error:
             if not is_writing:
                 raise

@@ -1,6 +1,8 @@
 """How rows are read: pages of sessions and of usage by key, one session with everything, costs. It writes nothing."""
 
+import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -36,7 +38,7 @@ from server.store.views import (
     UsageView,
 )
 
-__all__ = ["PAGE_MAX", "read_costs", "read_session", "read_sessions", "read_usage"]
+__all__ = ["PAGE_MAX", "read_costs", "read_end_reasons", "read_session", "read_sessions", "read_usage"]
 
 # Of a page: what a person scrolls through, or a script takes in one go.
 PAGE_MAX: Final = 1000
@@ -83,7 +85,17 @@ def _meant(which: SessionFilter) -> list[ColumnElement[bool]]:
         wanted = getattr(which, name)
         if wanted is not None:
             meant.append(sessions.c[name] == wanted.replace("\0", "\ufffd"))
+    if which.min_cost_usd is not None and which.min_cost_usd > 0:
+        # Under a name of its own: lines of usage are filtered by it, too.
+        spent = usage_lines.alias("spent")
+        cost = select(func.coalesce(func.sum(spent.c.cost), 0)).where(spent.c.session_id == sessions.c.session_id)
+        meant.append(cost.correlate(sessions).scalar_subquery() >= _at_least(which.min_cost_usd))
     return meant
+
+
+def _at_least(cost_usd: Decimal) -> int:
+    # No sum of 64 bits reaches more.
+    return min(math.ceil(cost_usd.scaleb(12)), 2**63 - 1)
 
 
 def _summaries(connection: Connection, rows: Sequence[Row[Any]]) -> list[SessionSummary]:
@@ -200,6 +212,13 @@ def read_costs(
         )
         for row in rows
     ]
+
+
+def read_end_reasons(connection: Connection, which: SessionFilter) -> dict[str, int]:
+    """See ``RecordReader.end_reasons``."""
+    query = select(sessions.c.end_reason, func.count()).where(*_meant(which)).group_by(sessions.c.end_reason)
+    counts = {reason or "": int(count) for reason, count in connection.execute(query)}
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _page_size(limit: int) -> int:

@@ -28,7 +28,10 @@ Dimension: TypeAlias = Literal["day", "principal_id", "kb_id", "model", "deploym
 
 
 class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sessions are meant; None is all. ``since`` is within, ``until`` is not."""
+    """Which sessions are meant; None is all. ``since`` is within, ``until`` is not.
+
+    ``min_cost_usd``: they have cost at least so much until now.
+    """
 
     since: dt.datetime | None = None
     until: dt.datetime | None = None
@@ -37,6 +40,7 @@ class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
     person: str | None = None
     end_reason: str | None = None
     is_live: bool | None = None
+    min_cost_usd: Decimal | None = None
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ CATALOGUE: Final[tuple[MetricSpec, ...]] = (
     MetricSpec(
         "liveavatar_event_loop_lag_seconds",
         "histogram",
-        "How much later than asked for the scheduler woke a task, looked at twice a second.",
+        "How much later than asked for the scheduler woke a task, looked at ten times a second.",
         unit="s",
         bounds=_LAG_S,
     ),
@@ -251,8 +251,16 @@ CATALOGUE: Final[tuple[MetricSpec, ...]] = (
     MetricSpec(
         "liveavatar_journal_pending_bytes",
         "gauge",
-        "Records that are kept in the journal and not yet in the database.",
+        "The journal's files: records that the database has not taken yet, and for half a minute those that it has.",
         unit="B",
+    ),
+    MetricSpec(
+        "liveavatar_records_lost_total",
+        "counter",
+        "Records that are not in the database and will not be: `no_room`, more waited than may; `set_aside`, the "
+        "database refused it, and it lies in the journal's folder.",
+        labels=("why",),
+        label_values=(("why", ("no_room", "set_aside")),),
     ),
     # Telemetry itself
     MetricSpec(

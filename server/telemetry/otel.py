@@ -6,6 +6,7 @@ when a collector does not keep up, and the end waits for the last batch no longe
 
 import importlib
 import importlib.metadata
+import os
 import sys
 import time
 import traceback
@@ -23,7 +24,15 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 from opentelemetry.trace import Span as SdkSpan
 from opentelemetry.trace import Tracer as SdkTracer
 
@@ -45,6 +54,13 @@ FLUSH_S: Final = 3.0
 # Not in everybody's installation: it brings a good part of Azure's libraries along.
 AZURE_EXTRA: Final = "monitor"
 _AZURE_EXPORTERS: Final = "azure.monitor.opentelemetry.exporter"
+# It tells its authors how it is used, and asks them how it is to be set, over connections of its own. Where there is no
+# way out to them the end of the process waits half a minute for that.
+_AZURE_OWN_BUSINESS: Final = (
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
+)
 
 _NAME: Final = "liveavatar"
 _SEVERITIES: Final = {
@@ -183,7 +199,9 @@ class _OtelTracer:
             flags = TraceFlags(TraceFlags.SAMPLED if parent.is_sampled else TraceFlags.DEFAULT)
             place = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=flags)
             context = set_span_in_context(NonRecordingSpan(place), context)
-        return _OtelSpan(self._tracer, self._tracer.start_span(name, context, attributes=attributes))
+        # It is asked for from outside: Application Insights counts such spans as requests, others as what they led to.
+        span = self._tracer.start_span(name, context, kind=SpanKind.SERVER, attributes=attributes)
+        return _OtelSpan(self._tracer, span)
 
 
 def _otlp_exporters(wanted: Destinations) -> Iterator[tuple[Signal, Any]]:
@@ -224,6 +242,9 @@ def _azure_exporters(wanted: Destinations) -> Iterator[tuple[Signal, Any]]:
             f"pip install 'rag-liveavatar[{AZURE_EXTRA}]'.",
             code="telemetry_extra_missing",
         ) from None
+    for name in _AZURE_OWN_BUSINESS:
+        # It has no other switch. Who set it wants it so.
+        os.environ.setdefault(name, "true")
     makers: dict[Signal, str] = {
         "traces": "AzureMonitorTraceExporter",
         "metrics": "AzureMonitorMetricExporter",
@@ -231,7 +252,8 @@ def _azure_exporters(wanted: Destinations) -> Iterator[tuple[Signal, Any]]:
     }
     try:
         for signal, name in makers.items():
-            yield signal, getattr(azure, name)(connection_string=wanted.azure.reveal())
+            # What is not taken would lie in a folder of the machine's for everybody's temporary files.
+            yield signal, getattr(azure, name)(connection_string=wanted.azure.reveal(), disable_offline_storage=True)
     except ValueError:
         # Its message quotes what it was given.
         text = "APPLICATIONINSIGHTS_CONNECTION_STRING is not a connection string of Application Insights."

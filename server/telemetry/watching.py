@@ -109,7 +109,7 @@ class Watcher:
             is_priced: the price book has the model; else the dearest known rate was taken.
         """
         # A correction downwards would make a counter fall, which reads as a restart of the server.
-        if usd > 0:
+        if usd >= 0:
             self.metrics.add("liveavatar_cost_usd_total", model, deployment, by=float(usd))
         if not is_priced:
             self.metrics.add("liveavatar_unknown_prices_total", model)

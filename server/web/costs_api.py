@@ -15,7 +15,7 @@ from server.store.views import CostLine, Dimension
 from server.web.access import principal
 from server.web.live import Records
 from server.web.operations import Asked, Nothing, Operation, answer
-from server.web.records_api import store_faults, wanted_kb
+from server.web.record_reading import store_faults, wanted_kb
 
 __all__ = ["CostLines", "costs_operations"]
 

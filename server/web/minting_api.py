@@ -28,6 +28,8 @@ _KbId = Annotated[str, Meta(min_length=1, max_length=128)]
 _MAX_ORIGIN_CHARS = 300
 # As browsers write it: scheme, host, port, all ASCII; nothing behind. One slash is what people copy along with it.
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[A-Za-z0-9._:\[\]-]+)/?")
+# The same for whoever reads the API's description; what is refused is told in words.
+_ORIGIN_SCHEMA = {"pattern": r"^https?://[A-Za-z0-9._:\[\]-]+/?$", "maxLength": _MAX_ORIGIN_CHARS}
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # What a session may be given, of all that the protocol knows. The model and the server's tools are the server's.
@@ -59,7 +61,7 @@ class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What both kinds are bound to."""
 
     kb_ids: Annotated[list[_KbId], Meta(min_length=1, max_length=_MAX_KB_IDS)] | None = None
-    origin: str | None = None
+    origin: Annotated[str, Meta(extra_json_schema=_ORIGIN_SCHEMA)] | None = None
     limits: MintedLimits = msgspec.field(default_factory=MintedLimits)
 
     def wish(self, instructions: str | None, preset: dict[str, Any]) -> Wish:

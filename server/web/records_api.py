@@ -3,24 +3,20 @@
 A credential for some knowledge bases sees and touches the sessions of these alone.
 """
 
-import datetime as dt
 import re
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import structlog
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 from quart import Response
 
-from protocol.endings import EndReason
-from protocol.errors import ClientFault, InternalFault
+from protocol.errors import InternalFault
 from server.security.principal import Principal, not_allowed_kb
-from server.store.base import Erasure, JournalFault, StoreUnavailable, UnknownPageKey
+from server.store.base import Erasure, JournalFault, UnknownPageKey
 from server.store.export import session_json, usage_csv
 from server.store.views import (
     CallView,
@@ -35,45 +31,21 @@ from server.store.views import (
 from server.web.access import principal
 from server.web.live import LiveSession, Oversight
 from server.web.operations import Asked, Nothing, Operation, answer, problem, unknown
+from server.web.record_reading import Instant, Text, given, store_faults, wanted_kb
+from server.web.session_pages import SessionsQuery, begun, session_page
 
-__all__ = ["SessionAnswer", "records_operations", "store_faults", "wanted_kb"]
+__all__ = ["SessionAnswer", "records_operations"]
 
 _log = structlog.get_logger("liveavatar.web")
 
-PAGE_MAX = 200
-_PAGE = 50
-# Costs are not filtered by in the database. So many pages are looked through for one that is asked for, then the rest
-# is left to the next request.
-_LOOKS = 10
-# Of the newest sessions, how many ends are counted: one page of the store.
-ENDS_MAX = 1000
-_RETRY_S = 5.0
 _UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
-
-_Text = Annotated[str, Meta(min_length=1, max_length=512)]
-_Instant = Annotated[dt.datetime, Meta(tz=True)]
-
-
-class SessionsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which sessions. ``until`` is not within; ``key`` is the ``next_key`` of the page before."""
-
-    state: Literal["live", "past"] | UnsetType = UNSET
-    kb_id: _Text | UnsetType = UNSET
-    principal_id: _Text | UnsetType = UNSET
-    person: _Text | UnsetType = UNSET
-    end_reason: _Text | UnsetType = UNSET
-    since: _Instant | UnsetType = UNSET
-    until: _Instant | UnsetType = UNSET
-    min_cost_usd: Annotated[float, Meta(ge=0, le=1e6)] | UnsetType = UNSET
-    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = _PAGE
-    key: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
 
 
 class EndReasonsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of which sessions the ends are counted."""
 
-    kb_id: _Text | UnsetType = UNSET
-    since: _Instant | UnsetType = UNSET
+    kb_id: Text | UnsetType = UNSET
+    since: Instant | UnsetType = UNSET
 
 
 class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,10 +67,9 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndReasons(msgspec.Struct, frozen=True, kw_only=True):
-    """How the newest sessions ended. ``is_all``: no older ones were left out."""
+    """How sessions ended: how many of what, most first."""
 
     sessions: int
-    is_all: bool
     reasons: dict[str, int]
 
 
@@ -182,7 +153,7 @@ def records_operations(oversight: Oversight) -> list[Operation[Any, Any]]:
             method="GET",
             path="/api/end-reasons",
             name="count_end_reasons",
-            summary="How the newest sessions ended",
+            summary="How sessions ended",
             answer=api.end_reasons,
             reply=EndReasons,
             scopes=("records",),
@@ -195,34 +166,15 @@ class _RecordsApi:
     """Answers the operations."""
 
     def __init__(self, oversight: Oversight) -> None:
+        self._oversight = oversight
         self._live = oversight.live
         self._records = oversight.records
 
     async def page(self, asked: Asked[SessionsQuery, Nothing]) -> Response:
-        query = asked.query
-        which = SessionFilter(
-            since=_given(query.since),
-            until=_given(query.until),
-            kb_id=wanted_kb(principal(), _given(query.kb_id)),
-            principal_id=_given(query.principal_id),
-            person=_given(query.person),
-            end_reason=_given(query.end_reason),
-            is_live=None if query.state is UNSET else query.state == "live",
-        )
-        least = Decimal(0) if query.min_cost_usd is UNSET else Decimal(str(query.min_cost_usd))
-        key = _given(query.key)
-        found: list[SessionSummary] = []
-        async with store_faults():
-            for _ in range(_LOOKS):
-                try:
-                    page = await self._records.reader.sessions(which, limit=query.limit - len(found), key=key)
-                except UnknownPageKey:
-                    return unknown("unknown_page", "There is no page of this key.")
-                found += [session for session in page.sessions if session.cost_usd >= least]
-                key = page.next_key
-                if key is None or len(found) == query.limit:
-                    break
-        return answer(SessionPage(sessions=found, next_key=key))
+        try:
+            return answer(await session_page(self._oversight, asked.query, principal()))
+        except UnknownPageKey:
+            return unknown("unknown_page", "There is no page of this key.")
 
     async def one(self, asked: Asked[Nothing, Nothing]) -> Response:
         session_id = asked.path["session_id"]
@@ -231,7 +183,7 @@ class _RecordsApi:
             kept = await self._records.reader.session(session_id)
         if kept is None and live is not None:
             # Its beginning is on its way into the database.
-            kept = SessionDetail(session=_begun(live), detail="", turns=[], tool_calls=[], usage=[], recordings=[])
+            kept = SessionDetail(session=begun(live), detail="", turns=[], tool_calls=[], usage=[], recordings=[])
         if kept is None or not principal().may_use(kept.session.kb_id):
             return _no_session()
         return answer(
@@ -302,42 +254,11 @@ class _RecordsApi:
         return _erased(erasure, asking)
 
     async def end_reasons(self, asked: Asked[EndReasonsQuery, Nothing]) -> Response:
-        kb_id = wanted_kb(principal(), _given(asked.query.kb_id))
-        which = SessionFilter(kb_id=kb_id, since=_given(asked.query.since), is_live=False)
+        kb_id = wanted_kb(principal(), given(asked.query.kb_id))
+        which = SessionFilter(kb_id=kb_id, since=given(asked.query.since), is_live=False)
         async with store_faults():
-            page = await self._records.reader.sessions(which, limit=ENDS_MAX)
-        counted = Counter(session.end_reason or "" for session in page.sessions)
-        return answer(
-            EndReasons(sessions=len(page.sessions), is_all=page.next_key is None, reasons=dict(counted.most_common()))
-        )
-
-
-def wanted_kb(asking: Principal, kb_id: str | None) -> str | None:
-    """The knowledge base whose records are meant; None is all of them.
-
-    Raises:
-        ClientFault: it is not for them, or they have several and must say which.
-    """
-    chosen = asking.choose(kb_id)
-    if chosen is None and asking.kb_ids is not None:
-        text = "This credential is for several knowledge bases: say which, as kb_id."
-        raise ClientFault(text, code="missing_required_parameter")
-    return chosen
-
-
-@asynccontextmanager
-async def store_faults() -> AsyncIterator[None]:
-    """What the records raise, as faults that a client is told about."""
-    try:
-        yield
-    except StoreUnavailable as fault:
-        _log.warning("records cannot be read or changed", error=str(fault))
-        raise InternalFault(
-            "The records cannot be reached right now; try again later.",
-            code="records_unavailable",
-            reason=EndReason.OVERLOADED,
-            retry_after_s=_RETRY_S,
-        ) from None
+            reasons = await self._records.reader.end_reasons(which)
+        return answer(EndReasons(sessions=sum(reasons.values()), reasons=reasons))
 
 
 @asynccontextmanager
@@ -360,24 +281,3 @@ def _erased(erasure: Erasure, asking: Principal) -> Response:
 
 def _no_session() -> Response:
     return problem(HTTPStatus.NOT_FOUND, "unknown_session", "There is no such session, or no longer.")
-
-
-def _begun(live: LiveSession) -> SessionSummary:
-    return SessionSummary(
-        session_id=live.session_id,
-        began_at=live.began_at,
-        ended_at=None,
-        end_reason=None,
-        kb_id=live.kb_id,
-        principal_id=live.principal_id,
-        principal_name=live.principal_name,
-        person=live.person,
-        endpoint=live.endpoint,
-        model=live.model,
-        turns=live.turns,
-        cost_usd=live.cost_usd,
-    )
-
-
-def _given(value: Any) -> Any:
-    return None if value is UNSET else value

@@ -25,6 +25,6 @@ async def test_the_scenario_runs_and_has_figures(stage: Stage) -> None:
 
 @pytest.mark.slow
 async def test_sessions_that_cannot_be_opened_give_no_figures(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.steady_audio._AVATAR_PATH", "/no-such-path")
+    monkeypatch.setattr("bench.steady_audio.AVATAR_PATH", "/no-such-path")
     with pytest.raises(ScenarioFailed, match="404"):
         await run(Options(sessions=1, seconds=0.2, rounds=1), stage)

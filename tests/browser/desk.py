@@ -13,7 +13,7 @@ from server.edge.access import refusal_of
 from server.edge.door import Door, open_listeners
 from server.edge.upgrade import Upgrade, UpgradeRequest
 from server.lifecycle import Lifecycle
-from server.security.base import missing_credential
+from server.security.base import Unauthenticated, missing_credential
 from server.security.minting import Mint
 from server.security.principal import LOCAL, Principal
 from server.security.ticket_store import MemoryTicketStore
@@ -40,13 +40,18 @@ class Lock:
 
     async def admit(self, visit: Visit) -> Principal:
         await trio.lowlevel.checkpoint()
-        if self._key is not None and ("Authorization", f"Bearer {self._key}") not in visit.fields:
+        if self._key is None:
+            return self._principal
+        shown = dict(visit.fields).get("Authorization")
+        if shown is None:
             raise Denied(self.denial(missing_credential("Authorization: Bearer")))
+        if shown != f"Bearer {self._key}":
+            raise Denied(self.denial(Unauthenticated("The credential is not valid.", code="invalid_api_key")))
         return self._principal
 
     def denial(self, fault: LiveAvatarError) -> Denial:
         refusal = refusal_of(fault)
-        return Denial(refusal.status, refusal.body(), refusal.headers)
+        return Denial(refusal.status, refusal.code, refusal.body(), refusal.headers)
 
 
 class Counter:

@@ -58,7 +58,13 @@ _KBS = ("museum", "museum", "museum", "handbook", "liveavatar")
 
 
 def session(
-    session_id: str, start: dt.datetime, *, seed: int = 0, turns: int = 3, reason: str | None = "completed"
+    session_id: str,
+    start: dt.datetime,
+    *,
+    seed: int = 0,
+    turns: int = 3,
+    reason: str | None = "completed",
+    detail: str = "The visitor left.",
 ) -> Iterator[Record]:
     """One conversation; the second answer of it is interrupted."""
     chance = random.Random(seed)
@@ -121,7 +127,7 @@ def session(
             id=session_id,
             at=at + dt.timedelta(seconds=4),
             reason=reason,
-            detail="The visitor left.",
+            detail=detail,
         )
 
 

@@ -6,11 +6,13 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
 from server.cli import sessions
 from server.cli.entry import main
+from server.store.base import UNFINISHED
 from server.store.records import AudioRecording, Record, SaidText
 from server.store.sql import SqlRecords
 from server.store.sql_address import sqlite_address
@@ -78,6 +80,20 @@ def test_a_session_is_shown_by_the_beginning_of_its_id(records: Path, capsys: Ca
     assert out.index("person:") < out.index("search_knowledge_base") < out.index("avatar:")
     assert main(["sessions", "show", "sess_la_1a", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["session"]["session_id"] == "sess_la_1a"
+
+
+def test_how_a_session_ended_is_told_in_words(records: Path, capsys: Capture) -> None:
+    for session_id, reason in (("lost", UNFINISHED), ("quiet", "idle_timeout")):
+        keep(records, begun(session_id), msgspec.structs.replace(ended(session_id, reason=reason), detail=""))
+    for session_id, words in (
+        ("lost", "because:        The server stopped without being able to end it"),
+        ("quiet", "because:        Nothing was said for too long."),
+        ("sess_la_live", "ended:          not yet"),
+    ):
+        assert main(["sessions", "show", session_id]) == 0
+        assert words in capsys.readouterr().out
+    assert main(["sessions", "list", "--reason", UNFINISHED]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(UNFINISHED)
 
 
 def test_what_was_said_cannot_command_the_terminal(place: Path, capsys: Capture) -> None:
@@ -160,6 +176,8 @@ def test_nothing_is_erased_where_nobody_can_be_asked(
         (["erase"], "Which?"),
         (["erase", "a", "--person", "b"], "Which?"),
         (["export", "--format", "json"], "of one session"),
+        (["list", "--reason", "idle"], "No session ends as 'idle', but as one of: completed,"),
+        (["export", "--reason", "gone"], "upstream_too_slow, unfinished."),
     ],
 )
 def test_what_cannot_be_done_is_said(records: Path, capsys: Capture, arguments: list[str], said: str) -> None:

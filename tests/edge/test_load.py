@@ -53,6 +53,14 @@ async def test_a_loop_that_is_late_again_and_again_is_overloaded_until_it_is_in_
     assert [line["event"] for line in lines] == told
 
 
+async def test_every_probe_is_told_with_its_lag(mock_clock: MockClock) -> None:
+    told: list[float] = []
+    async with probing(Load(lag_max_s=0.25, memory_max_bytes=None, probed=told.append)):
+        for lag_s in (0.0, 0.3, 0.0):
+            await late(mock_clock, lag_s)
+    assert told == pytest.approx([0.0, 0.3, 0.0])
+
+
 async def test_a_pause_however_long_is_no_load(mock_clock: MockClock) -> None:
     load = Load(lag_max_s=0.25, memory_max_bytes=None)
     async with probing(load):

@@ -30,6 +30,7 @@ from server.security.minting import Mint
 from server.security.ticket_store import MemoryTicketStore
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
+from server.store.base import SessionRecords
 from server.tools.registry import Tool, ToolRegistry
 from server.tools.search import search_tool
 from server.transport.client import handshake
@@ -40,6 +41,7 @@ from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
 from tests.edge.roomy import roomy_allowances
 from tests.nurseries import hold_nursery, leaves, running_below
+from tests.session.records import Records
 from tests.session.service import Json, Line, Script, ScriptedService
 
 BOUNDS = ClientBounds(
@@ -193,6 +195,7 @@ class House:
         self.authenticator: Authenticator = kwargs["authenticator"]
         self.shelves: dict[str, Shelf] = kwargs["shelves"]
         self.log: list[Any] = kwargs["log"]
+        self._records: SessionRecords | None = kwargs["records"]
         self.callers: list[Caller] = []
         self.failures: list[BaseException] = []
         self.excused: set[str] = set()
@@ -201,6 +204,12 @@ class House:
     @property
     def line(self) -> Line:
         return self.service.line
+
+    @property
+    def records(self) -> Records:
+        """What its sessions recorded, where it was told to keep it."""
+        assert isinstance(self._records, Records)
+        return self._records
 
     @property
     def endings(self) -> list[str]:
@@ -295,8 +304,11 @@ async def house(
     url_credentials: bool = False,
     allowances: Allowances | None = None,
     deployments: int = 1,
+    records: SessionRecords | bool = False,
+    wall: Callable[[], float] | None = None,
 ) -> AsyncIterator[House]:
     """A house for the length of the block; at its end everybody has left and nothing runs any more."""
+    kept = Records() if records is True else (records or None)
     shelves = {"museum": Shelf("museum", "It opens at 10 am."), "zoo": Shelf("zoo", "The lion sleeps.")}
 
     async def furnish(kb_id: str | None) -> Furnishing:
@@ -314,10 +326,10 @@ async def house(
             sessions: trio.Nursery = await world.start(hold_nursery)
             service = ScriptedService(world, *scripts)
 
-            def wall() -> float:
-                return WALL + trio.current_time()
+            def of_day() -> float:
+                return WALL + trio.current_time() if wall is None else wall()
 
-            mint = Mint(MemoryTicketStore(now=wall), now=wall)
+            mint = Mint(MemoryTicketStore(now=of_day), now=of_day)
             ring = keys or KeyRing(Secret(key) if key else None)
             authenticator = Authenticator(ring, mint, is_public=is_public)
             places = [
@@ -332,7 +344,8 @@ async def house(
                 limits=limits,
                 prices=BOOK,
                 objection=authenticator.objection,
-                wall=wall,
+                wall=of_day,
+                records=kept,
             )
             policy = AccessPolicy(authenticator, url_credentials=url_credentials)
             admission = Admission(policy, registry, bounds, allowances or roomy_allowances())
@@ -345,6 +358,7 @@ async def house(
                 authenticator=authenticator,
                 shelves=shelves,
                 log=log,
+                records=kept,
             )
             yield home
             await home.emptied()

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from protocol.conversation.actions import Heard, Said
+from protocol.conversation.actions import Heard, Said, Timed
 from protocol.conversation.limits import Limits
 from tests.session.house import Caller, House, house
 from tests.session.service import Json, Line, converse, sound
@@ -205,10 +205,12 @@ async def test_the_record_keeps_what_was_generated_and_what_was_heard(
         interrupts(home.line)
         await trio.sleep(1)
         kept = [entry for entry in record(home) if getattr(entry, "item_id", "") == ITEM]
-        assert kept[0] == Said(ITEM, "assistant", WORDS)
-        assert isinstance(kept[1], Heard)
-        assert (kept[1].text, kept[1].sent_ms) == ("We open at nine", 3000)
-        assert len(kept) == 2
+        said, timed, cut = kept
+        assert said == Said(ITEM, "assistant", WORDS)
+        assert isinstance(timed, Timed)
+        assert (timed.response_id, timed.status) == ("resp_1", "completed")
+        assert isinstance(cut, Heard)
+        assert (cut.text, cut.sent_ms) == ("We open at nine", 3000)
 
 
 async def test_what_waits_unsent_is_taken_back(autojump_clock: trio.testing.MockClock) -> None:

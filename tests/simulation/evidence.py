@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from protocol.conversation.actions import Action, Close, ToClient, ToUpstream
+from server.store.records import Record
 from tests.simulation.mind import Json
 from tests.simulation.observer import Observed
 from tests.simulation.plan import Plan
@@ -43,6 +44,7 @@ class Case:
 
     Attributes:
         greeted_after: how much had been sent when a client was greeted with an event.
+        records: what it handed over to be kept, as a journal holds it, in order.
         drained_at: when the server began to drain.
         is_service_ill: something happened that may leave it without a service.
     """
@@ -50,6 +52,7 @@ class Case:
     observed: Observed
     plan: Plan
     lines: list[Line] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     greeted_after: dict[str, int] = field(default_factory=dict)
     drained_at: float | None = None
     page: "Page | None" = None
@@ -113,7 +116,13 @@ def cases(world: "World") -> list[Case]:
     """All sessions of a run, with the lines and the pages that were theirs."""
     is_ill = world.is_draining or any(fault in _ILLNESSES for fault, _ in world.struck)
     made = {
-        session_id: Case(observed, world.plan, drained_at=world.drained_at, is_service_ill=is_ill)
+        session_id: Case(
+            observed,
+            world.plan,
+            records=world.records.of(session_id),
+            drained_at=world.drained_at,
+            is_service_ill=is_ill,
+        )
         for session_id, observed in world.observer.sessions.items()
     }
     for line in world.service.lines:

@@ -44,7 +44,7 @@ FAULTS = (
     "cancellation",
 )
 NOT_YET = {
-    "database": "there is no database yet: what would be written is checked as Record and Charge actions",
+    "database": "kept in memory here, as a journal would write it; journal and database have tests of their own",
     "Redis": "there is no Redis yet: one process owns all sessions",
     "SIGKILL": "nothing outlives the process yet: there is no state that a restart could find",
 }

@@ -11,7 +11,7 @@ import msgspec
 
 from protocol.conversation.actions import Called, Close, Heard, Record, RunTool, ToClient, ToUpstream
 from protocol.endings import EndReason
-from tests.simulation import contexts, losses, money, stories
+from tests.simulation import contexts, kept, losses, money, stories
 from tests.simulation.evidence import OWN_EVENT, Case, cases
 from tests.simulation.intruder import FORBIDDEN, LOCKED_OUT
 from tests.simulation.mind import SEARCH, Json
@@ -186,6 +186,11 @@ PROMISES: tuple[Callable[[Case], Iterator[str]], ...] = (
     money.each_bill_is_charged_once,
     money.the_ledger_is_the_meter,
     money.the_client_is_told_the_sum,
+    kept.the_lines_of_usage_are_the_meter,
+    kept.the_record_has_a_beginning_and_an_end,
+    kept.everything_said_is_kept,
+    kept.every_tool_call_is_kept,
+    kept.times_are_in_order,
     _nothing_more_was_heard_than_played,
     _the_service_is_not_asked_for_nonsense,
     _an_interruption_is_noted,

@@ -12,7 +12,7 @@ from tests.simulation.evidence import Case
 _USAGE = b'{"type":"avatar.usage"'
 
 
-def _charges(case: Case, kind: str) -> dict[str, list[Charge]]:
+def charges_of(case: Case, kind: str) -> dict[str, list[Charge]]:
     charges: dict[str, list[Charge]] = {}
     for _, action in case.actions:
         if isinstance(action, Charge) and action.kind == kind:
@@ -20,7 +20,7 @@ def _charges(case: Case, kind: str) -> dict[str, list[Charge]]:
     return charges
 
 
-def _bills(case: Case, kind: str) -> dict[str, tuple[float, int, int | None]]:
+def bills_of(case: Case, kind: str) -> dict[str, tuple[float, int, int | None]]:
     """What the service billed and the session was told of, once each: when, picodollars, and tokens of a response."""
     bills: dict[str, tuple[float, int, int | None]] = {}
     if kind == "transcription":
@@ -37,7 +37,7 @@ def _bills(case: Case, kind: str) -> dict[str, tuple[float, int, int | None]]:
 def each_bill_is_charged_once(case: Case) -> Iterator[str]:
     """Every response that ended and every transcription is charged, once, with its own tokens and price."""
     for kind in ("response", "transcription"):
-        charges, bills = _charges(case, kind), _bills(case, kind)
+        charges, bills = charges_of(case, kind), bills_of(case, kind)
         for name, (at, pico, tokens) in bills.items():
             found = charges.get(name, [])
             if not found and at < case.closed_at:
@@ -57,8 +57,8 @@ def the_ledger_is_the_meter(case: Case) -> Iterator[str]:
     """Everything together: what the meter adds up is what was charged, and what the session says that it has cost."""
     metered, charged = 0, Decimal(0)
     for kind in ("response", "transcription"):
-        charges = _charges(case, kind)
-        for name, (at, pico, _) in _bills(case, kind).items():
+        charges = charges_of(case, kind)
+        for name, (at, pico, _) in bills_of(case, kind).items():
             # What comes while a session ends may be charged or not; never otherwise.
             metered += pico if at < case.closed_at or name in charges else 0
         charged += sum((charge.cost.usd for found in charges.values() for charge in found), Decimal(0))

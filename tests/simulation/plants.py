@@ -33,6 +33,7 @@ _REPLAY = "protocol.conversation.replay"
 _SERVICE = "protocol.conversation.service_side"
 _SUCCESSION = "protocol.conversation.succession"
 _SESSION = "server.session.session"
+_RECORDER = "server.session.recorder"
 _REGISTRY = "server.session.registry"
 _AUTHENTICATOR = "server.security.authenticator"
 
@@ -167,4 +168,14 @@ PLANTS: tuple[Plant, ...] = (
     Plant("a drain ends nobody", _REGISTRY,
           "            session.drain(reason, message, max(0.0, leave_at - trio.current_time()))\n",
           "            pass\n"),
+    # Records
+    Plant("a charge of nothing but sound is not kept", _RECORDER,
+          '        if charge.kind == "response" and not self._model',
+          '        if charge.kind == "transcription":\n            return\n'
+          '        if charge.kind == "response" and not self._model'),
+    Plant("what a session cost is kept in fewer decimals", _RECORDER,
+          "usd.quantize(USD_QUANTUM, ROUND_UP)", 'usd.quantize(Decimal("1e-6"), ROUND_UP)'),
+    Plant("the record is kept with the same end for every session", _SESSION,
+          "                self.recorder.ended(self.ending, self._message)\n",
+          "                self.recorder.ended(EndReason.COMPLETED, self._message)\n"),
 )  # fmt: skip

@@ -41,6 +41,7 @@ from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
 from tests.edge.roomy import roomy_allowances
 from tests.nurseries import hold_nursery, leaves, running_below
+from tests.session.records import Records
 from tests.simulation.faults import strike
 from tests.simulation.journal import Journal
 from tests.simulation.library import Library
@@ -94,6 +95,7 @@ class World:
     def __init__(self, nursery: trio.Nursery, sessions: trio.Nursery, plan: Plan, observer: Observer) -> None:
         self.nursery, self.sessions, self.plan, self.observer = nursery, sessions, plan, observer
         self.journal = Journal()
+        self.records = Records()
         self.random = Random(f"world {plan.seed}")
         self.talk = Talk()
         self.reached: Counter[str] = Counter()
@@ -127,6 +129,7 @@ class World:
             tools_at_once=4,
             limits=plan.limits,
             wall=self.wall,
+            records=self.records,
             transcription_model=TRANSCRIPTION_MODEL,
             prices=BOOK,
             guard=(SlowLook(self.random), GUARD) if plan.guarded else None,

@@ -21,6 +21,7 @@ from server.store.archive import Archive
 from server.store.base import StoreUnavailable
 from server.store.journal import Journal
 from server.store.journal_files import DiskFolder
+from server.store.journal_intake import Bounds
 from server.store.journal_segments import Segments
 from server.store.recording import Recordings
 from server.store.sql import SqlRecords, utc_now
@@ -203,3 +204,24 @@ async def test_a_postgresql_that_crashes_and_comes_back_misses_nothing(own_clust
     assert (len(found.turns), len(found.usage), found.session.end_reason) == (80, 40, "completed")
     assert found.session.cost_usd == 40 * Decimal("0.066316")
     assert found.session.began_at == NOON
+
+
+@pytest.mark.parametrize("unrecorded", [False, True])
+async def test_where_that_is_wanted_a_session_goes_on_also_unrecorded(
+    open_store: Open, tmp_path: Path, unrecorded: bool
+) -> None:
+    with contextlib.closing(DiskFolder(tmp_path / "journal")) as folder:
+        store = open_store()
+        bounds = Bounds(session=1024)
+        journal = Journal(Segments(folder), store, bounds=bounds)
+        archive = Archive(store, journal, now=utc_now, unrecorded=unrecorded)
+        session = archive.session("s1")
+        # Nothing is written: nobody runs the journal.
+        kept = [session.record(record) for record in conversation("s1", turns=40)]
+        assert all(kept) is unrecorded
+        assert archive.health.lost > 0
+        assert session.is_behind is not unrecorded
+        if unrecorded:
+            with trio.fail_after(5):
+                await session.wait_room()
+        await store.aclose()

@@ -202,3 +202,16 @@ async def test_what_is_no_base64_is_no_sound(tmp_path: Path) -> None:
         session.take("client", base64.b64encode(SOUND), is_base64=True)
 
     assert sound(recordings.file("s1", "client")) == SOUND
+
+
+async def test_what_cannot_be_recorded_is_missing_and_the_record_says_why(tmp_path: Path) -> None:
+    told = Told()
+    recordings = Recordings(tmp_path / "r", max_bytes=MB, now=lambda: NOON)
+    async with running(recordings, told):
+        session = recordings.open("s1", told)
+        for missed_ms in (100.0, 49.6):
+            session.miss("client", missed_ms, "it is not PCM16")
+        session.finish()
+        session.miss("client", 1000.0, "it is over")
+    assert (told.last["client"].dropped_ms, told.last["client"].note) == (150, "it is not PCM16")
+    assert (told.last["avatar"].dropped_ms, told.last["avatar"].note) == (0, "")

@@ -13,7 +13,7 @@ from tests.store.samples import NOON, conversation, usage
 @pytest.mark.parametrize("count", [-1, TOKENS_MAX + 1])
 def test_absurd_tokens_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match="cached_audio"):
-        Tokens(cached_audio=count)
+        msgspec.structs.replace(usage("s1", 1), tokens=Tokens(cached_audio=count))
 
 
 @pytest.mark.parametrize("cost", ["-1", "NaN", "1e9", "0.0000000000001"])

@@ -8,7 +8,17 @@ import msgspec
 import pytest
 
 from server.store.base import ERASED, UNFINISHED, RecordRefused, UnknownPageKey
-from server.store.records import AudioRecording, Record, SaidText, SessionEnded, StoppedText, ToolCall
+from server.store.money import COST_MAX_USD
+from server.store.records import (
+    TOKENS_MAX,
+    AudioRecording,
+    Record,
+    SaidText,
+    SessionEnded,
+    StoppedText,
+    Tokens,
+    ToolCall,
+)
 from server.store.sql import SqlRecords
 from server.store.views import SessionFilter
 from tests.store.samples import NOON, after, begun, conversation, ended, entries, usage
@@ -100,6 +110,23 @@ async def test_money_adds_up_to_the_last_picodollar(store: SqlRecords) -> None:
     assert (await store.sessions(ALL, limit=1)).sessions[0].cost_usd == Decimal("100000.3")
 
 
+async def test_the_most_that_one_line_can_say_is_kept_and_adds_up(store: SqlRecords) -> None:
+    tokens = Tokens(**dict.fromkeys(Tokens.__struct_fields__, TOKENS_MAX))
+    most = [
+        msgspec.structs.replace(usage("s1", number), tokens=tokens, audio_ms=TOKENS_MAX, cost_usd=COST_MAX_USD)
+        for number in range(50)
+    ]
+    await store.apply("journal", "epoch", entries([begun("s1"), *most]))
+
+    (line,) = await store.costs(["kb_id"])
+    assert line.cost_usd == 50 * COST_MAX_USD
+    assert line.tokens == Tokens(**dict.fromkeys(Tokens.__struct_fields__, 50 * TOKENS_MAX))
+    assert line.audio_ms == 50 * TOKENS_MAX
+    session = await store.session("s1")
+    assert session is not None
+    assert session.session.cost_usd == 50 * COST_MAX_USD
+
+
 async def test_costs_by_each_dimension(store: SqlRecords) -> None:
     tomorrow = NOON + dt.timedelta(days=1)
     lines = [
@@ -177,6 +204,41 @@ async def test_sessions_are_filtered(store: SqlRecords) -> None:
     assert await ids(since=NOON) == ["new"]
     assert await ids(until=NOON) == ["old"]
     assert await ids(person="ann", kb_id="garden") == []
+
+
+async def test_sessions_that_cost_at_least_so_much_are_found(store: SqlRecords) -> None:
+    records: list[Record] = [
+        begun("free"),
+        begun("dear"),
+        usage("dear", 1, cost="1.5"),
+        usage("dear", 2, cost="0.500000000001"),
+    ]
+    await store.apply("journal", "epoch", entries([*records, begun("cheap"), usage("cheap", 1, cost="0.01")]))
+
+    async def found(least: str) -> set[str]:
+        which = SessionFilter(min_cost_usd=Decimal(least))
+        lines = await store.usage(which, limit=10)
+        page = await store.sessions(which, limit=10)
+        assert {line.session_id for line in lines.lines} <= {session.session_id for session in page.sessions}
+        return {session.session_id for session in page.sessions}
+
+    assert await found("0") == await found("-1") == {"free", "dear", "cheap"}
+    assert await found("0.000000000001") == {"dear", "cheap"}
+    assert await found("2.000000000001") == {"dear"}
+    assert await found("2.0000000000011") == set()
+    assert await found("1e30") == set()
+
+
+async def test_end_reasons_are_counted(store: SqlRecords) -> None:
+    records: list[Record] = [begun(f"s{number}", start=after(number)) for number in range(6)]
+    records += [
+        ended(f"s{number}", reason=reason) for number, reason in enumerate(["completed"] * 3 + ["internal", "idle"])
+    ]
+    await store.apply("journal", "epoch", entries(records))
+
+    assert list((await store.end_reasons(ALL)).items()) == [("completed", 3), ("", 1), ("idle", 1), ("internal", 1)]
+    assert await store.end_reasons(SessionFilter(since=after(3), is_live=False)) == {"internal": 1, "idle": 1}
+    assert await store.end_reasons(SessionFilter(kb_id="zoo")) == {}
 
 
 async def test_lines_of_usage_come_in_pages(store: SqlRecords) -> None:

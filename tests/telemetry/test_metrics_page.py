@@ -3,23 +3,26 @@
 from pathlib import Path
 
 import pytest
+import trio
 from prometheus_client.parser import text_string_to_metric_families
 from quart_trio import QuartTrio
 
 from server.lifecycle import Lifecycle
+from server.prices.files import read_prices
 from server.secret import Secret
 from server.security.minting import Mint
 from server.security.principal import LOCAL, PUBLIC, SCOPES, Principal, Scope
 from server.security.ticket_store import MemoryTicketStore
-from server.telemetry.catalogue import BY_NAME
+from server.telemetry.catalogue import BY_NAME, CATALOGUE
 from server.telemetry.exposition import Scrapes
 from server.telemetry.health import Health
 from server.telemetry.metrics import Metrics
 from server.web.app import make_app
-from tests.running import serving
+from tests.running import Running, serving
 from tests.web.test_app import Porter, Shelf
 
 KEY = "a-key-of-enough-characters"
+NO_GAUGE = next(spec for spec in CATALOGUE if spec.kind != "gauge")
 
 
 def app(principal: Principal, *, api_denied: bool = False, scrapes: Scrapes | None = None) -> QuartTrio:
@@ -62,36 +65,71 @@ async def test_strangers_do_not_see_it() -> None:
     assert (await app(LOCAL, api_denied=True).test_client().get("/metrics")).status_code == 401
 
 
+# What only a fault counts; each has a test of its own beside the room that it happens in.
+FAULTS = {
+    "liveavatar_errors_total",
+    "liveavatar_breaker_recoveries_total",
+    "liveavatar_upstream_reconnects_total",
+    "liveavatar_upstream_rollovers_total",
+    "liveavatar_dropped_speech_seconds_total",
+    "liveavatar_unknown_prices_total",
+    "liveavatar_records_lost_total",
+    "liveavatar_export_failures_total",
+}
+PRICES = """
+[[price]]
+models = ["liveavatar-simulator"]
+unit = "1M tokens"
+text = { input = 4, output = 16 }
+audio = { input = 32, output = 64 }
+"""
+
+
 @pytest.mark.slow
-async def test_a_server_tells_what_it_did(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server:
+async def test_a_server_feeds_every_metric_that_needs_no_fault(prepared_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text(PRICES)
+    problems: list[str] = []
+    own_prices = read_prices(tmp_path / "prices.toml", problems)
+    assert problems == []
+    async with serving(prepared_data, own_prices=own_prices) as server:
         async with server.opened() as client:
             await client.type("Who founded the museum?")
             await client.send("response.create")
             await client.until("response.done", 20)
-        await server.refused("/nowhere")
-        status, _, body = await server.get("/metrics")
-        assert status == 200
-        samples = {
-            (sample.name, *sample.labels.values()): sample.value
-            for family in text_string_to_metric_families(body.decode())
-            for sample in family.samples
-        }
-        assert samples["liveavatar_sessions_started_total", "/ws"] == 1
-        assert samples["liveavatar_searches_total", "found"] == 1
-        assert samples["liveavatar_upstream_connects_total", "embedded", "connected"] == 1
-        assert samples["liveavatar_first_audio_seconds_count", "question"] == 1
-        assert samples["liveavatar_lifecycle", "ready"] == 1
-        assert samples["liveavatar_breaker_state", "embedded", "closed"] == 1
-        told = {name for name, *_ in samples if name.startswith("liveavatar_")}
-        shown = {name for name in BY_NAME if any(one.startswith(name) for one in told)}
-        # The ledger, the store and an export have theirs; and nobody was refused a session.
-        elsewhere = ("cost", "unknown_prices", "store", "journal", "refusals")
-        assert [
-            name
-            for name in BY_NAME
-            if name not in shown and not name.startswith(tuple(f"liveavatar_{one}" for one in elsewhere))
-        ] == []
+            hello = client.of("avatar.session")[0]
+            await client.websocket._stream.aclose()
+        resume = {"session_id": hello["session_id"], "token": hello["resume_token"]}
+        async with server.client(init={"kb_id": "museum", "resume": resume}) as client:
+            await client.until("avatar.session", 20)
+        assert (await server.refused("/ws", Origin="https://evil.example"))[0] == 403
+        samples = await ended(server)
+    assert samples["liveavatar_sessions_started_total", "/ws"] == 1
+    assert samples["liveavatar_searches_total", "found"] == 1
+    assert samples["liveavatar_upstream_connects_total", "embedded", "connected"] == 1
+    assert samples["liveavatar_first_audio_seconds_count", "question"] == 1
+    assert samples["liveavatar_lifecycle", "ready"] == 1
+    assert samples["liveavatar_breaker_state", "embedded", "closed"] == 1
+    assert samples["liveavatar_store_up",] == 1
+    assert samples["liveavatar_cost_usd_total", "embedded", "liveavatar-simulator"] > 0
+    # A gauge is fed if it is there; what counts, if it has counted.
+    fed = {name for (name, *_), value in samples.items() if value or BY_NAME.get(name, NO_GAUGE).kind == "gauge"}
+    assert {name for name in BY_NAME if not {name, f"{name}_count"} & fed} == FAULTS
+
+
+async def ended(server: Running) -> dict[tuple[str, ...], float]:
+    """The samples of a server whose session is over, by name and labels."""
+    with trio.fail_after(20):
+        while True:
+            status, _, body = await server.get("/metrics")
+            assert status == 200
+            samples = {
+                (sample.name, *sample.labels.values()): sample.value
+                for family in text_string_to_metric_families(body.decode())
+                for sample in family.samples
+            }
+            if samples.get(("liveavatar_sessions_ended_total", "completed")):
+                return samples
+            await trio.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -2,10 +2,11 @@
 
 import io
 import json
+import os
 import sys
 import time
-import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from server.telemetry.otel import FLUSH_S
 from server.telemetry.otel_metrics import MetricsReader
 from server.telemetry.watching import Watcher
 from tests.telemetry.collector import Collector, collecting, values
+from tests.telemetry.ingestion import ingesting
 from tests.telemetry.tasks import in_a_task
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -279,32 +281,43 @@ async def test_application_insights_needs_an_extra_and_says_which(monkeypatch: p
             pass
 
 
-async def test_application_insights_takes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[tuple[str, str]] = []
-
-    class Taken(Kept):
-        def __init__(self, connection_string: str) -> None:
-            super().__init__()
-            made.append((type(self).__name__, connection_string))
-
-        def export(self, *_: Any, **__: Any) -> MetricExportResult:
-            return MetricExportResult.SUCCESS
-
-    names = ("AzureMonitorTraceExporter", "AzureMonitorMetricExporter", "AzureMonitorLogExporter")
-    module = types.SimpleNamespace(**{name: type(name, (Taken,), {}) for name in names})
-    monkeypatch.setitem(sys.modules, AZURE, module)
-    async with open_telemetry(Settings(azure_monitor=Secret(CONNECTION))) as watcher:
-        await a_session(watcher)
-    assert made == [(name, CONNECTION) for name in names]
+@pytest.fixture
+def own_business(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The variables by which the exporter is kept from what nobody asked for; as they were before, afterwards."""
+    names = [f"APPLICATIONINSIGHTS_{one}_DISABLED" for one in ("SDKSTATS", "CONTROLPLANE")]
+    names.append("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL")
+    for name in names:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return names
 
 
-async def test_what_is_no_connection_string_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(connection_string: str) -> None:
-        raise ValueError(f"Invalid connection string {connection_string}")
+async def test_application_insights_takes_everything(
+    log: io.StringIO, own_business: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(AZURE)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ingesting() as ingestion:
+        connection = f"{CONNECTION};IngestionEndpoint={ingestion.url}"
+        async with open_telemetry(Settings(azure_monitor=Secret(connection))) as watcher:
+            await a_session(watcher)
+    told = ingestion.told
+    assert {one["data"]["baseData"]["name"] for one in told if "Dependency" in one["name"]} == {"turn", "search"}
+    assert [one["data"]["baseData"]["name"] for one in told if one["name"].endswith("Request")] == ["session"]
+    assert [one["data"]["baseData"]["message"] for one in told if "Message" in one["name"]] == ["tool unavailable"]
+    metrics = {one["data"]["baseData"]["metrics"][0]["name"] for one in told if one["name"].endswith("Metric")}
+    assert metrics == {family.spec.name for family in watcher.metrics.snapshot()}
+    assert {one["tags"]["ai.cloud.role"] for one in told} == {"liveavatar"}
+    assert "swordfish" not in str(told)
+    assert [os.environ[name] for name in own_business] == ["true"] * 3
+    assert os.listdir(tmp_path) == [], "nothing is left on the disk"
 
-    monkeypatch.setitem(sys.modules, AZURE, types.SimpleNamespace(AzureMonitorTraceExporter=refuses))
+
+@pytest.mark.parametrize("wrong", ["swordfish", "InstrumentationKey=swordfish"])
+async def test_what_is_no_connection_string_is_not_repeated(wrong: str, own_business: list[str]) -> None:
+    pytest.importorskip(AZURE)
     with pytest.raises(OperatorFault) as refused:
-        async with open_telemetry(Settings(azure_monitor=Secret("swordfish"))):
+        async with open_telemetry(Settings(azure_monitor=Secret(wrong))):
             pass
     assert "APPLICATIONINSIGHTS_CONNECTION_STRING" in refused.value.message
     assert "swordfish" not in refused.value.message

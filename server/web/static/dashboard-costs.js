@@ -1,7 +1,8 @@
 /** Money over time and how sessions ended: charts of our own, each with its numbers beside it. */
 
-import { read } from "./dashboard-api.js";
-import { at, el, money, say } from "./dashboard-parts.js";
+import { onlyOf, read } from "./dashboard-api.js";
+import { endWords } from "./dashboard-ends.js";
+import { at, counted, el, money, say } from "./dashboard-parts.js";
 
 // More colours than this cannot be told apart; what is left is put together.
 const KINDS = 5;
@@ -25,7 +26,7 @@ function lastDays(number) {
 export async function showCosts() {
   const [by, number] = [at("costs-by").value, Number(at("costs-days").value)];
   const days = lastDays(number);
-  const { lines } = await read("/api/costs", { by: `day,${by}`, since: days[0] });
+  const { lines } = await read("/api/costs", { by: `day,${by}`, since: days[0], kb_id: onlyOf(at("past-kb").value) });
   const totals = new Map();
   for (const line of lines) totals.set(line[by], (totals.get(line[by]) ?? 0) + Number(line.cost_usd));
   const order = [...totals.keys()].sort((one, other) => totals.get(other) - totals.get(one));
@@ -72,6 +73,7 @@ function draw() {
   const { days, kinds, sums } = shown;
   const width = Math.max(240, at("costs-chart").clientWidth);
   const most = Math.max(...days.map(total));
+  at("costs-numbers").hidden = !(most > 0);
   if (!(most > 0)) {
     at("costs-chart").replaceChildren(el("p", { class: "empty" }, "Nothing was spent in these days."));
     at("costs-legend").replaceChildren();
@@ -112,19 +114,19 @@ function drawTable() {
   at("costs-table").replaceChildren(el("caption", { class: "hidden" }, "Costs by day, in US dollars"), el("thead", {}, head), el("tbody", {}, ...rows));
 }
 
-/** Asks how sessions ended and shows it. */
+/** Asks how the sessions of the same days ended and shows it. */
 export async function showEnds() {
-  const { sessions, is_all, reasons } = await read("/api/end-reasons");
-  say(at("ends-aside"), sessions ? (is_all ? `All ${sessions} sessions` : `The newest ${sessions.toLocaleString("en")} sessions`) : "No sessions yet.");
+  const number = Number(at("costs-days").value);
+  const { sessions, reasons } = await read("/api/end-reasons", { since: `${lastDays(number)[0]}T00:00:00Z`, kb_id: onlyOf(at("past-kb").value) });
+  say(at("ends-aside"), `${sessions ? counted(sessions, "session") : "No session"} that began in the last ${number} days`);
   const entries = Object.entries(reasons);
   const most = Math.max(1, ...entries.map(([, count]) => count));
   const bars = entries.map(([reason, count]) => {
     const fill = el("span", { class: "fill", "aria-hidden": "true" });
     fill.style.setProperty("--share", String(count / most));
-    return el("li", {}, el("span", { class: "label" }, reason.replaceAll("_", " ")), el("span", { class: "track", "aria-hidden": "true" }, fill), el("span", { class: "number" }, count.toLocaleString("en")));
+    return el("li", {}, el("span", { class: "label", title: reason }, endWords(reason)), el("span", { class: "track", "aria-hidden": "true" }, fill), el("span", { class: "number" }, count.toLocaleString("en")));
   });
   at("ends").replaceChildren(...bars);
-  suggest("reasons", Object.keys(reasons));
 }
 
 /** Draws anew where the chart gets another width. */

@@ -1,6 +1,6 @@
 /** What happens now: the sessions that live, and how the server stands. */
 
-import { at, el, lasting, millis, money, say, sessionLink } from "./dashboard-parts.js";
+import { at, counted, el, lasting, millis, money, say, sessionLink } from "./dashboard-parts.js";
 
 const BUSY = new Set(["thinking", "searching", "speaking"]);
 const WAITING = new Set(["reconnecting", "degraded", "ending"]);
@@ -30,7 +30,7 @@ export function showStatus(status, end) {
 
 function showBreakers(breakers) {
   const shown = breakers.map(({ name, state, failures, retry_in_s }) => {
-    const note = state === "open" ? `asked again in ${retry_in_s} s` : failures ? `${failures} failures in a row` : "";
+    const note = state === "open" ? `asked again in ${retry_in_s} s` : failures ? `${counted(failures, "failure")} in a row` : "";
     return el("li", {}, el("span", { class: "name" }, name), el("span", { class: `pill ${state === "closed" ? "good" : "bad"}` }, state === "closed" ? "answers" : state), el("span", { class: "aside" }, note));
   });
   const text = JSON.stringify(breakers);
@@ -42,6 +42,7 @@ function showBreakers(breakers) {
 function showLive(live, end) {
   at("live").hidden = !live.length;
   at("live-empty").hidden = live.length > 0;
+  say(at("live-empty"), "Nobody is talking right now.");
   const here = new Set(live.map(({ session_id }) => session_id));
   for (const [id, row] of rows) {
     if (here.has(id)) continue;
@@ -61,12 +62,13 @@ function showLive(live, end) {
     row.state.className = `pill ${BUSY.has(state) ? "busy" : WAITING.has(state) || !session.has_client ? "waits" : "good"}`;
     say(row.lasted, lasting(session.began_at, Date.now()));
     say(row.latency, millis(session.first_audio_ms));
+    row.latency.classList.toggle("none", session.first_audio_ms === null);
     say(row.cost, money(session.cost_usd));
   }
 }
 
 function newRow(session, end) {
-  const [state, lasted, latency, cost] = [el("span"), el("td", { class: "number" }), el("td", { class: "number wide" }), el("td", { class: "number" })];
+  const [state, lasted, latency, cost] = [el("span"), el("td", { class: "number" }), el("td", { class: "number latency" }), el("td", { class: "number" })];
   const button = el("button", { type: "button", onclick: () => end(session.session_id), "aria-label": `End session ${session.session_id}` }, "End");
   const line = el(
     "tr", {},

@@ -1,5 +1,7 @@
 /** What the dashboard's pages are made of: elements, and numbers and times as people read them. All text is set as text. */
 
+import { endWords, isBadEnd } from "./dashboard-ends.js";
+
 /** The element with an id. @param {string} id */
 export const at = (id) => document.getElementById(id);
 
@@ -54,16 +56,10 @@ export function when(moment, { withDay = true } = {}) {
   return el("time", { datetime: moment, title: new Date(moment).toISOString() }, (withDay ? dayAndTime : time).format(new Date(moment)));
 }
 
-// What needs somebody's eye; everything else is how conversations end.
-const BAD_ENDS = new Set([
-  "internal", "overloaded", "upstream_unavailable", "upstream_too_slow", "upstream_expired", "unfinished", "slow_consumer", "protocol_error",
-  "unknown_model", "bad_request",
-]);
-
 /** @param {string|null} reason */
 export function endPill(reason) {
   if (reason === null) return el("span", { class: "pill good" }, "live");
-  return el("span", { class: BAD_ENDS.has(reason) ? "pill bad" : "pill" }, reason.replaceAll("_", " "));
+  return el("span", { class: isBadEnd(reason) ? "pill bad" : "pill", title: reason }, endWords(reason));
 }
 
 /** The short form of a session's id, which begins as all do. @param {string} id */
@@ -73,6 +69,9 @@ export const shortId = (id) => (id.startsWith("sess_la_") ? id.slice(8, 18) : id
 export function sessionLink(id) {
   return el("a", { href: `#/sessions/${encodeURIComponent(id)}`, class: "id", "aria-label": `Session ${id}` }, shortId(id));
 }
+
+/** A number of things. @param {number} number @param {string} thing in the singular */
+export const counted = (number, thing) => `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;
 
 /** Asks whether somebody is sure. @returns {Promise<boolean>} */
 export function sure(title, text, yes) {

@@ -1,6 +1,7 @@
 /** Sessions that are over: a filter, and pages of them by key. */
 
-import { read } from "./dashboard-api.js";
+import { onlyOf, read } from "./dashboard-api.js";
+import { ENDS, endWords } from "./dashboard-ends.js";
 import { at, el, endPill, lasting, money, say, sessionLink, when } from "./dashboard-parts.js";
 
 const PAGE = 25;
@@ -12,13 +13,13 @@ let asked = 0;
 /** Shows the page that is being looked at anew. */
 export async function showPast({ focus = false } = {}) {
   const number = ++asked;
+  onlyOf(at("past-kb").value);
   const page = await read("/api/sessions", { state: "past", limit: PAGE, key: keys.at(-1), ...filter() });
   if (number !== asked) return; // another page was asked for meanwhile
   at("past-rows").replaceChildren(...page.sessions.map(row));
   at("past").hidden = !page.sessions.length;
   at("past-empty").hidden = page.sessions.length > 0;
-  // Costs are filtered by piece by piece: there may be more behind a page with nothing on it.
-  say(at("past-empty"), page.next_key ? "None among these; older ones may be." : isFiltered() ? "No such sessions." : "There are no sessions yet.");
+  say(at("past-empty"), isFiltered() ? "No such sessions." : "There are no sessions yet.");
   at("newer").disabled = keys.length === 1;
   at("older").disabled = page.next_key === null;
   at("older").dataset.key = page.next_key ?? "";
@@ -55,6 +56,7 @@ function midnight(day, later = 0) {
 
 /** @param {(work: Promise<void>) => void} attempt is given what may fail */
 export function followPages(attempt) {
+  at("past-ends").append(...ENDS.map((label) => el("option", { value: label }, endWords(label))));
   const go = (to, options) => {
     keys = to;
     attempt(showPast(options));

@@ -1,32 +1,45 @@
 /** The page of one session: what was said and heard, what it rests on, how long each part took, what it cost. */
 
-import { ask, read, save } from "./dashboard-api.js";
-import { at, el, endPill, lasting, millis, money, shortId, sure, when } from "./dashboard-parts.js";
+import { read, save } from "./dashboard-api.js";
+import { LOST } from "./dashboard-ends.js";
+import { at, counted, el, endPill, lasting, millis, money, shortId, when } from "./dashboard-parts.js";
 
 let shownText = "";
+let isOver = false; // of the session that is shown
 
 /**
  * Shows a session; where it is shown already and nothing has changed, nothing happens.
  * @param {string} sessionId
- * @param {{isShown: () => boolean, attempt: (work: Promise<void>) => void}} page
- * @returns {Promise<boolean>} whether it lives
+ * @param {{isShown: () => boolean, attempt: (work: Promise<void>) => void, end: (id: string) => void, erase: (id: string) => void}} page
  */
 export async function showSession(sessionId, page) {
   const kept = await read(`/api/sessions/${encodeURIComponent(sessionId)}`);
-  if (!page.isShown()) return false;
+  if (!page.isShown()) return;
   const text = JSON.stringify(kept);
   const isAnew = at("session").dataset.id !== sessionId;
   if (isAnew || text !== shownText) {
     shownText = text;
+    const focused = isAnew ? null : nameOf(document.activeElement);
     const wasOpen = new Set([...at("session").querySelectorAll("details[open]")].map((details) => details.dataset.name));
     at("session").dataset.id = sessionId;
+    isOver = kept.session.ended_at !== null;
     at("session").replaceChildren(...parts(kept, page));
     for (const details of at("session").querySelectorAll("details")) details.open = !isAnew && wasOpen.has(details.dataset.name);
+    if (focused) at("session").querySelector(focused)?.focus({ preventScroll: true });
   }
   document.title = `Session ${shortId(sessionId)} · LiveAvatar`;
   if (isAnew) at("session-title").focus();
-  return kept.live !== null;
 }
+
+/** A selector of what has the focus, which is about to be made anew; null where that is elsewhere. */
+function nameOf(element) {
+  if (!at("session").contains(element)) return null;
+  const { name } = element.closest("details")?.dataset ?? {};
+  return name ? `details[data-name="${CSS.escape(name)}"] > summary` : element.id ? `#${element.id}` : null;
+}
+
+/** Whether a session is shown to which nothing comes any more. */
+export const isShownWhole = (sessionId) => isOver && at("session").dataset.id === sessionId;
 
 /** The next session is shown from scratch. */
 export function forgetSession() {
@@ -37,7 +50,7 @@ export function forgetSession() {
 function parts(kept, page) {
   const { session } = kept;
   return [
-    el("p", { class: "back" }, el("a", { href: "#/" }, "← All sessions")),
+    el("p", { class: "back" }, el("a", { href: "#/", id: "back" }, "← All sessions")),
     el("section", { class: "card", "aria-labelledby": "session-title" },
       el("div", { class: "head" }, el("h1", { id: "session-title", tabindex: "-1" }, `Session ${shortId(session.session_id)}`), endPill(session.end_reason)),
       facts(kept), actions(kept, page)),
@@ -47,38 +60,32 @@ function parts(kept, page) {
 }
 
 function facts({ session, detail, live, recordings }) {
+  const ended = session.end_reason === "unfinished" ? LOST : detail;
   const pairs = [
     ["Began", when(session.began_at)],
     ["Lasted", session.ended_at ? lasting(session.began_at, session.ended_at) : live ? lasting(session.began_at, Date.now()) : "–"],
     ["Cost", money(live?.cost_usd ?? session.cost_usd)],
     ["State", live ? (live.has_client ? live.state : "client away") : null],
-    ["Ended", detail || null],
     ["Knowledge base", session.kb_id],
     ["Who", session.principal_name ? `${session.principal_name} (${session.principal_id})` : session.principal_id],
     ["Person", session.person === session.principal_id ? null : session.person],
     ["Model", session.model || null],
     ["Came by", session.endpoint],
+    ["Ended", ended || null],
     ["Recordings", recordings.length ? recordings.map(({ side, duration_ms }) => `${side}, ${millis(duration_ms)}`).join("; ") : null],
     ["Id", session.session_id],
   ];
-  return el("dl", { class: "facts-list" }, ...pairs.filter(([, value]) => value !== null).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("dl", { class: "facts-list" }, ...pairs.filter(([, value]) => value !== null).map(([name, value]) => el("div", { class: name === "Id" || name === "Ended" ? "long" : null }, el("dt", {}, name), el("dd", {}, value))));
 }
 
-function actions({ session, live }, { attempt }) {
-  const path = `/api/sessions/${encodeURIComponent(session.session_id)}`;
-  const button = (label, work, traits = {}) => el("button", { type: "button", onclick: () => attempt(work()), ...traits }, label);
-  const end = async () => void (await ask(`${path}/end`, { method: "POST" }));
-  const erase = async () => {
-    const text = "Its texts, tool calls, lines of usage and recordings are deleted for good. What it cost stays in the sums of its day.";
-    if (!(await sure("Erase this session?", text, "Erase"))) return;
-    await ask(path, { method: "DELETE" });
-    location.hash = "#/";
-  };
+function actions({ session: { session_id: id }, live }, { attempt, end, erase }) {
+  const button = (label, onclick, traits = {}) => el("button", { type: "button", onclick, ...traits }, label);
+  const saved = (format) => () => attempt(save(`/api/sessions/${encodeURIComponent(id)}/export`, { format }));
   return el("div", { class: "buttons" },
-    button("Save as JSON", () => save(`${path}/export`, { format: "json" })),
-    button("Save usage as CSV", () => save(`${path}/export`, { format: "csv" })),
-    live ? button("End", end, { class: "grave" }) : null,
-    button("Erase…", erase, { class: "grave", id: "erase" }));
+    button("Save as JSON", saved("json"), { id: "save-json" }),
+    button("Save usage as CSV", saved("csv"), { id: "save-csv" }),
+    live ? button("End…", () => end(id), { class: "grave", id: "end" }) : null,
+    button("Erase…", () => erase(id), { class: "grave", id: "erase" }));
 }
 
 // The conversation
@@ -136,7 +143,7 @@ function waterfall(turn, scale) {
     bar.style.setProperty("--end", String(Math.min(1, to / scale)));
     track.append(bar);
   }
-  const told = steps.map(([kind, label, from, to]) => el("li", {}, el("span", { class: `key ${kind}`, "aria-hidden": "true" }), kind === "search" ? `search ${millis(to - from)}` : `${label} ${millis(to)}`));
+  const told = steps.map(([kind, label, from, to]) => el("li", {}, el("span", { class: `key ${kind}`, "aria-hidden": "true" }), kind === "search" ? `search ${from < 1000 ? Math.round(from) : millis(from)} to ${millis(to)}` : `${label} ${millis(to)}`));
   return el("div", { class: "waterfall" }, track, el("ul", { "aria-label": "After the end of the question" }, ...told));
 }
 
@@ -150,7 +157,7 @@ function callEntry(call) {
 
 function sourcesTold({ sources, status }) {
   if (status !== "answered") return status;
-  return sources.length === 1 ? "1 passage" : `${sources.length} passages`;
+  return counted(sources.length, "passage");
 }
 
 /** What was searched for, or the arguments as they came. */
@@ -171,7 +178,7 @@ function address(uri) {
 
 function usage(lines) {
   if (!lines.length) return el("p", { class: "empty" }, "It cost nothing so far.");
-  const columns = ["Time", "What", "Model", "Text in", "Sound in", "Cached", "Text out", "Sound out", "Cost"];
+  const columns = ["Time", "What", "Model", "Text in", "Sound in", "Of it cached", "Text out", "Sound out", "Cost"];
   const rows = lines.map(({ at: moment, what, status, model, tokens, cost_usd, is_estimate }) => {
     const cached = (tokens.cached_text ?? 0) + (tokens.cached_audio ?? 0) + (tokens.cached_image ?? 0);
     const numbers = [tokens.input_text, tokens.input_audio, cached, tokens.output_text, tokens.output_audio].map((number) => el("td", { class: "number" }, (number ?? 0).toLocaleString("en")));
@@ -179,5 +186,5 @@ function usage(lines) {
   });
   const head = columns.map((name, index) => el("th", { scope: "col", class: index > 2 ? "number" : null }, name));
   return el("section", { class: "card", "aria-labelledby": "usage-title" }, el("h2", { id: "usage-title" }, "What it cost"),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of usage" }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows))));
+    el("div", { class: "scroll", id: "usage-table", tabindex: "0", role: "region", "aria-label": "Table of usage" }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows))));
 }

@@ -5,16 +5,21 @@ import { followWidth, showCosts, showEnds } from "./dashboard-costs.js";
 import { showStatus } from "./dashboard-live.js";
 import { at, say, shortId, sure } from "./dashboard-parts.js";
 import { followPages, isOnFirstPage, showPast } from "./dashboard-past.js";
-import { forgetSession, showSession } from "./dashboard-session.js";
+import { forgetSession, isShownWhole, showSession } from "./dashboard-session.js";
 
 // The server answers one request to a connection, and a shutdown waits for open ones: it is asked anew, not listened to.
 const POLL_MS = 2000;
 // Sums and ends move slowly.
 const SLOW_MS = 60000;
 
-let living = ""; // the ids of live sessions, to notice that one has ended
+// A session that has ended is in the database some tenths of a second later: the lists are asked for again behind it.
+const LOOKS_BEHIND = 2;
+
+let living = new Set(); // the ids of live sessions, to notice that one has ended
 let slowAt = 0;
-let isStale = false; // something has ended since the lists were asked for
+let looks = 0; // how often the lists are yet to be asked for, since something has ended
+let isLetIn = false;
+let isOwed = false; // the session that was asked for could not be read just now
 let polling = null;
 
 /** For the page's tests: how often it has been answered. */
@@ -35,14 +40,21 @@ function sessionId() {
 function show(error, { passes = false } = {}) {
   if (!(error instanceof Refused)) throw error;
   // What is said of a poll goes when the next one is answered; anything else stays until something is done.
-  if (passes && !at("notice").hidden && !("passes" in at("notice").dataset)) return;
+  if (passes && !error.isUnknown && !at("notice").hidden && !("passes" in at("notice").dataset)) return;
   if (passes) at("notice").dataset.passes = "";
   else delete at("notice").dataset.passes;
   say(at("notice-text"), error.message);
+  if (error.isUnknown) lock();
   at("notice").classList.toggle("bad", !error.needsKey);
   at("key-form").hidden = !error.needsKey;
   if (at("notice").hidden && error.needsKey) setTimeout(() => at("key").focus());
   at("notice").hidden = false;
+}
+
+/** Shows nothing more: whoever looks is not known, or not any more. */
+function lock() {
+  isLetIn = false;
+  document.body.classList.add("locked");
 }
 
 function connected(state, text) {
@@ -72,9 +84,9 @@ at("key-form").addEventListener("submit", (event) => {
 // What is shown
 
 async function showOverview() {
-  slowAt = performance.now();
-  isStale = false;
   await Promise.all([showPast(), showCosts(), showEnds()]);
+  slowAt = performance.now();
+  looks = Math.max(0, looks - 1);
   counts.overviews += 1;
 }
 
@@ -88,33 +100,63 @@ async function open() {
     document.title = "Dashboard · LiveAvatar";
     if (wasElsewhere && counts.overviews) at("overview-title").focus();
   }
+  if (isLetIn) at("notice").hidden = true; // what it said was of the page before
   poll();
+  // Until it is known who looks, nothing but that is asked; the poll shows the page then.
+  if (isLetIn) await showPage().catch(show);
+}
+
+/** Shows what is asked for from scratch. Raises where another key is needed. */
+async function showPage() {
+  const id = sessionId();
+  isOwed = false;
   try {
     if (id === null) await showOverview();
-    else await showSession(id, { isShown: () => sessionId() === id, attempt });
+    else await showOne(id);
   } catch (error) {
-    if (id !== null && error.status === 404) forgetSession();
-    show(error);
+    if (error.needsKey) throw error;
+    const isMissing = id !== null && error.status === 404;
+    if (isMissing) forgetSession();
+    // The next poll tries again.
+    else if (id !== null) isOwed = true;
+    else slowAt = -Infinity;
+    show(error, { passes: !isMissing });
   }
 }
 
+const showOne = (id) => showSession(id, { isShown: () => sessionId() === id, attempt, end: endSession, erase: eraseSession });
+const pathOf = (id) => `/api/sessions/${encodeURIComponent(id)}`;
+
 async function endSession(id) {
   if (!(await sure("End this session?", `Session ${shortId(id)} is closed, and its client is told.`, "End"))) return;
-  await attempt(ask(`/api/sessions/${encodeURIComponent(id)}/end`, { method: "POST" }));
+  await attempt(ask(`${pathOf(id)}/end`, { method: "POST" }));
 }
 
+async function eraseSession(id) {
+  const text = "Its texts, tool calls, lines of usage and recordings are deleted for good. What it cost stays in the sums of its day.";
+  if (!(await sure("Erase this session?", text, "Erase"))) return;
+  await attempt(ask(pathOf(id), { method: "DELETE" }).then(() => {
+    location.hash = "#/";
+  }));
+}
+
+/** Asks how things stand, and shows that and what has changed by it. */
 async function once() {
   const status = await read("/api/status");
   showStatus(status, endSession);
   connected("connected", "Up to date");
-  const ids = status.live.map(({ session_id }) => session_id).join(" ");
-  if (living && living !== ids) isStale = true;
+  const isNew = !isLetIn;
+  isLetIn = true;
+  document.body.classList.remove("locked");
+  const ids = new Set(status.live.map(({ session_id }) => session_id));
+  if ([...living].some((gone) => !ids.has(gone))) looks = LOOKS_BEHIND;
   living = ids;
-  const id = sessionId();
-  if (id !== null) {
-    if (status.live.some(({ session_id }) => session_id === id) || (isStale && at("session").dataset.id === id)) await showSession(id, { isShown: () => sessionId() === id, attempt });
-  } else if (performance.now() - slowAt > SLOW_MS || (isStale && isOnFirstPage())) await showOverview();
   counts.polls += 1;
+  if (isNew) return showPage();
+  const id = sessionId();
+  if (id === null) {
+    if (performance.now() - slowAt > SLOW_MS || (looks && isOnFirstPage())) await showOverview();
+  } else if (at("session").dataset.id === id ? !isShownWhole(id) : isOwed) await showOne(id);
 }
 
 /** Asks now, and from then on every two seconds while somebody looks. */
@@ -127,8 +169,8 @@ async function poll() {
     if (!document.hidden) await once();
     if ("passes" in at("notice").dataset) at("notice").hidden = true;
   } catch (error) {
-    connected("reconnecting", "Not up to date");
     isDenied = error.needsKey;
+    connected(isDenied ? "idle" : "reconnecting", isDenied ? "A key is needed" : "Not up to date");
     if (error.status !== 404) show(error, { passes: true });
   }
   // Without a key nothing changes by asking again.
@@ -138,7 +180,7 @@ async function poll() {
 addEventListener("hashchange", open);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 at("costs-by").addEventListener("change", () => attempt(showCosts()));
-at("costs-days").addEventListener("change", () => attempt(showCosts()));
+at("costs-days").addEventListener("change", () => attempt(Promise.all([showCosts(), showEnds()])));
 followPages(attempt);
 followWidth();
 open();

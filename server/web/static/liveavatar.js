@@ -444,7 +444,9 @@ export class LiveAvatar extends EventTarget {
     const told = this.#lastError;
     this.#lastError = null;
     const closing = closingOf(code, told);
-    const message = told?.message && code >= 1011 && !SAID_ALL.has(code) ? `${closing.text} ${told.message}` : closing.text;
+    // Somebody else than the person may have ended it; no error is told for that.
+    const why = code === 1000 ? reason : code >= 1011 && !SAID_ALL.has(code) ? told?.message : null;
+    const message = why ? `${closing.text} ${why}` : closing.text;
     const byUs = !this.#wanted;
     const hadConversation = this.#sessions > 0 || this.#claimed !== null;
     if (closing.then === "anew" || (closing.then === "no" && !KEY_WANTED.has(code))) this.#resumption.forget();

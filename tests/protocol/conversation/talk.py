@@ -26,6 +26,7 @@ from protocol.conversation.actions import (
     Said,
     SetDeadline,
     Stopped,
+    Timed,
     ToClient,
     ToolResult,
     ToUpstream,
@@ -295,7 +296,7 @@ class Talk:
         """What was dropped by rule."""
         return [action for action in self.actions if isinstance(action, Ignored)]
 
-    def record(self) -> list[Said | Heard | Called | Stopped]:
+    def record(self) -> list[Said | Heard | Timed | Called | Stopped]:
         """The record."""
         return [action.entry for action in self.actions if isinstance(action, Record)]
 
