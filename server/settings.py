@@ -11,6 +11,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -36,6 +37,8 @@ _SENDABLE = re.compile(r"[!-~]*")
 # Half a minute of speech.
 GUARD_SENTENCE_MAX_CHARS = 500
 _KEYS_IN_HEADERS = frozenset({"AZURE_SEARCH_API_KEY", "LIVEAVATAR_SEARCH_EMBEDDING_API_KEY"})
+# A budget beyond this is a slip.
+_MOST_USD = 1_000_000
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Upstream = Literal["embedded", "azure", "openai"]
@@ -233,6 +236,30 @@ class Settings:
         0,
         "Minutes of sessions a day (UTC) of one credential and those minted with it; 0 is without limit.",
         minimum=0,
+    )
+    budget_session: Decimal = _setting(
+        "LIVEAVATAR_BUDGET_SESSION",
+        Decimal(0),
+        "What one session may spend at the Realtime service; 0 is without a budget.",
+        unit="USD",
+        minimum=0,
+        maximum=_MOST_USD,
+    )
+    budget_principal_day: Decimal = _setting(
+        "LIVEAVATAR_BUDGET_PRINCIPAL_DAY",
+        Decimal(0),
+        "What one credential and those minted with it may spend a day (UTC); 0 is without a budget.",
+        unit="USD",
+        minimum=0,
+        maximum=_MOST_USD,
+    )
+    budget_day: Decimal = _setting(
+        "LIVEAVATAR_BUDGET_DAY",
+        Decimal(0),
+        "What all sessions together may spend a day (UTC); 0 is without a budget.",
+        unit="USD",
+        minimum=0,
+        maximum=_MOST_USD,
     )
     events_per_second: int = _setting(
         "LIVEAVATAR_EVENTS_PER_SECOND",
@@ -884,7 +911,9 @@ def _type_name(hint: Any) -> str:
     return (
         "choice"
         if typing.get_origin(first) is Literal
-        else {"Secret": "secret", "Path": "path", "str": "text"}.get(first.__name__, first.__name__)
+        else {"Secret": "secret", "Path": "path", "str": "text", "Decimal": "amount"}.get(
+            first.__name__, first.__name__
+        )
     )
 
 
@@ -960,6 +989,8 @@ def _parse(setting: Setting, text: str) -> Any:
             return text
         case "int" | "float":
             return _number(setting, text)
+        case "amount":
+            return _amount(setting, text)
         case "bool":
             return _yes_or_no(text)
         case _:
@@ -978,6 +1009,21 @@ def _number(setting: Setting, text: str) -> float:
         raise ValueError(f"must be at least {setting.minimum:g}, not {text}.")
     if not (setting.maximum is None or number <= setting.maximum):
         raise ValueError(f"must be at most {setting.maximum:g}, not {text}.")
+    return number
+
+
+def _amount(setting: Setting, text: str) -> Decimal:
+    """An amount of money, exactly as it is written."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"must be an amount such as 12.50, not {text!r}.") from None
+    if not number.is_finite():
+        raise ValueError(f"must be a finite number, not {text}.")
+    if not (setting.minimum is None or number >= setting.minimum):
+        raise ValueError(f"must be at least {setting.minimum:g}, not {text}.")
+    if not (setting.maximum is None or number <= setting.maximum):
+        raise ValueError(f"must be at most {setting.maximum:,.0f}, not {text}.")
     return number
 
 

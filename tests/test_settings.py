@@ -1,5 +1,6 @@
 """The table of settings: every row is read, every wrong value is named, and what cannot work together is said."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def another(setting: Setting) -> tuple[str, Any]:
             return "yes", True
         case "float":
             return "3.5", 3.5
+        case "amount":
+            return "12.50", Decimal("12.50")
         case _:
             text = "localhost" if setting.name == "LIVEAVATAR_HOST" else "https://elsewhere.example/v1"
             return text, text
@@ -110,11 +113,18 @@ def test_every_row_is_read(setting: Setting, tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
 def test_every_row_tells_what_it_is(setting: Setting) -> None:
     assert setting.help.endswith(".")
-    assert setting.type in {"text", "secret", "path", "choice", "int", "float", "bool"}
+    assert setting.type in {"text", "secret", "path", "choice", "int", "float", "bool", "amount"}
     assert (setting.unit == "s") == (setting.type == "float")
     assert getattr(Settings(), setting.attribute) == setting.default
     if setting.minimum is not None:
         assert setting.default is None or setting.default >= setting.minimum
+
+
+@pytest.mark.parametrize("setting", [row for row in TABLE if row.type == "amount"], ids=lambda row: row.name)
+@pytest.mark.parametrize("text", ["lots", "1,5", "12 USD", "nan", "inf", "-0.01", "1000001"])
+def test_amounts_of_money_are_amounts(setting: Setting, text: str) -> None:
+    with pytest.raises(SettingsError, match=setting.name):
+        load({setting.name: text})
 
 
 def test_names_are_there_once() -> None:

@@ -132,7 +132,8 @@ class AvatarUsage(ServerEvent, tag="avatar.usage", kw_only=True):
     """Tokens of one answer, hidden tool rounds included. ``cached_tokens`` are a part of the input.
 
     ``cost_usd`` is what they cost, ``session_cost_usd`` what the session has cost so far, transcriptions included: US
-    dollars as decimal numbers in strings, for a JSON number would be rounded by whoever reads it.
+    dollars as decimal numbers in strings, for a JSON number would be rounded by whoever reads it. ``budget_left_usd``
+    is what is left of the budget that has least, as far as is known; it is left out where there is no budget.
     """
 
     response_id: str
@@ -145,6 +146,7 @@ class AvatarUsage(ServerEvent, tag="avatar.usage", kw_only=True):
     total_tokens: int
     cost_usd: str
     session_cost_usd: str
+    budget_left_usd: Maybe[str] = UNSET
 
 
 class AvatarGoingAway(ServerEvent, tag="avatar.going_away", kw_only=True):

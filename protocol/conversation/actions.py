@@ -84,6 +84,51 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """Book what the session has cost, and set aside what its next responses can cost; comes back through
+
+    ``on_reserved``, once. There is one at a time.
+
+    Attributes:
+        spent: US dollars, all of the session so far.
+        hold: US dollars to be set aside, in the place of what is.
+    """
+
+    spent: Decimal
+    hold: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """How money is set aside for a session.
+
+    Attributes:
+        spent: what was booked: of the request that this answers.
+        held: US dollars that are set aside now; where more was asked for than there is, what is left of those before.
+        refused_by: the budget that has too little, by its name; "" where all was granted.
+        left: US dollars that nobody has spent, of the budget that has least.
+        share: of a budget that is spent, of the one where that is most; 1 is all.
+    """
+
+    spent: Decimal
+    held: Decimal
+    refused_by: str = ""
+    left: Decimal
+    share: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReached:
+    """A budget nears its end, told once for each stage.
+
+    ``warning``: most of it is spent; ``short``: answers are short from now on; ``spent``: nothing is answered any more.
+    """
+
+    stage: Literal["warning", "short", "spent"]
+    budget: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a look at the person's words found. ``rule`` names what they are stopped by, for the record."""
 
@@ -222,6 +267,8 @@ Action: TypeAlias = (
     | PurgeAudio
     | RunTool
     | Check
+    | Reserve
+    | BudgetReached
     | SetDeadline
     | Charge
     | Record

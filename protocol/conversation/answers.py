@@ -14,6 +14,7 @@ import msgspec
 from protocol.conversation.actions import Ignored, Record, Said, SetDeadline, ToolResult
 from protocol.conversation.asking import MAX_TOOL_ROUNDS, Asking
 from protocol.conversation.avatar_states import AvatarStates
+from protocol.conversation.budget import Budget
 from protocol.conversation.calls import ServerCalls
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.findings import Findings
@@ -26,6 +27,7 @@ from protocol.conversation.synthetic import created_from, sum_of, usage_event
 from protocol.conversation.times import Times
 from protocol.conversation.turns import Phase, Turn
 from protocol.conversation.visibility import HiddenItems
+from protocol.endings import EndReason
 from protocol.realtime.codec import Head, decode_object
 from protocol.realtime.items import Item
 from protocol.realtime.response import Response
@@ -55,6 +57,7 @@ class Answers:
         history: History,
         states: AvatarStates,
         ledger: Ledger,
+        budget: Budget,
         *,
         avatar_events: bool,
         voicerag_events: bool,
@@ -65,8 +68,10 @@ class Answers:
         self._history = history
         self._states = states
         self._ledger = ledger
+        self._budget = budget
+        budget.responses = self
         self._shown = ShownResponses(outlet)
-        self._asking = Asking(outlet, configuration)
+        self._asking = Asking(outlet, configuration, budget)
         self._avatar_events = avatar_events
         self._turn: Turn | None = None
         self._calls = ServerCalls(outlet, configuration, hidden, tool_s)
@@ -92,6 +97,8 @@ class Answers:
                 # What the client asks for shall know our tools' results: it stands in for our own follow-up.
                 turn.client_create = event
                 return
+        if self._budget.is_set and not out_of_band and self._refuses_second(event_id):
+            return
         self._asking.for_client(event, out_of_band=out_of_band)
 
     def ask_ourselves(self, note: str) -> None:
@@ -108,6 +115,12 @@ class Answers:
             self._supersede(turn, "client_cancelled")
             if known_to_client and not asked_of_service:
                 return
+        if turn is not None and self._is_generating() and response_id in (None, turn.response_id):
+            turn.cancelled = True
+        if response_id is None:
+            for request in self._asking.take_all_held(beside=False):
+                if request.by_client:
+                    self._asking.refuse_cancelled(request.event_id)
         if self._outlet.is_open and not self._is_generating() and response_id is None:
             self._asking.requests.cancel()
         self._outlet.to_upstream(frame, kind="response.cancel")
@@ -115,6 +128,7 @@ class Answers:
     def interrupted(self) -> None:
         """The user began to speak over the answer: one that waits for tools will not be spoken any more."""
         turn = self._turn
+        self._asking.take_own_held()
         if turn is None:
             return
         if turn.phase is Phase.GENERATING:
@@ -147,13 +161,21 @@ class Answers:
             self._outlet.to_client(frame)
             return
         self._begin(response.id, frame, request)
+        if request is None and self._budget.forbids_unasked:
+            # It began before the service learned that it may not. Its question is answered when there is money.
+            cancel = {"type": "response.cancel", "event_id": self._outlet.new_event_id(), "response_id": response.id}
+            self._outlet.send_event(cancel)
+            self._budget.heard_speech(is_wanted=True)
 
     def _begin(self, response_id: str, created: bytes, request: Request | None) -> None:
         turn = self._turn
         self._asking.owed_to_speech = False
+        if self._outlet.size is not None:
+            self._outlet.size.began()
         if turn is not None and request is not None and request.turn is turn:
             turn.response_id, turn.created, turn.held = response_id, created, True
             turn.phase, turn.calls_in_round, turn.client_called, turn.items_done = Phase.GENERATING, 0, False, 0
+            turn.cancelled = False
         else:
             if turn is not None:
                 self._leave(turn)
@@ -278,7 +300,7 @@ class Answers:
         turn.open_to_client = False
         if usage is not None and self._avatar_events:
             usd += self._ledger.usd_of(event.response.id)
-            self._outlet.announce(usage_event(event.response.id, usage, usd, self._ledger.usd))
+            self._outlet.announce(usage_event(event.response.id, usage, usd, self._ledger.usd, self._budget.left))
 
     def _finish_beside(self, frame: bytes, event: ResponseDone, *, shown: bool) -> None:
         """The end of a response that is not the turn's: nobody waits for its calls."""
@@ -446,7 +468,64 @@ class Answers:
     def is_at_rest(self) -> bool:
         """Whether nothing is being answered, nor about to be."""
         at_rest = self._turn is None and not self._shown.out_of_band and not self.owes_response
-        return at_rest and not self._asking.withheld
+        return at_rest and not self._asking.withheld and not self._asking.held
+
+    # What the budget goes by
+
+    @property
+    def is_asked(self) -> bool:
+        """See ``Responses``."""
+        return self._asking.is_owed
+
+    @property
+    def beside(self) -> int:
+        """See ``Responses``."""
+        return len(self._shown.out_of_band) + self._asking.requests.beside(self._outlet.now)
+
+    @property
+    def held(self) -> int:
+        """See ``Responses``."""
+        return self._asking.held
+
+    @property
+    def waits_beside(self) -> bool:
+        """See ``Responses``."""
+        return self._asking.waits_beside
+
+    def release_held(self) -> None:
+        """See ``Responses``."""
+        while (first := self._asking.first_held) is not None and first.by_client and not first.out_of_band:
+            if not self._refuses_second(first.event_id):
+                break
+            self._asking.take_held(first)
+        self._asking.release_held()
+
+    def _refuses_second(self, event_id: str | None) -> bool:
+        """Refuses what the service would, were it asked now: nothing need be set aside for that. False if it would not.
+
+        What the client cancelled is over for it, and what it asks for next may come.
+        """
+        turn = self._turn
+        if turn is None or turn.cancelled or not self._is_generating():
+            return False
+        self._asking.refuse_second(turn.response_id, event_id)
+        return True
+
+    def refuse_held(self, *, beside_only: bool = False) -> None:
+        """See ``Responses``."""
+        if not beside_only:
+            self._asking.owed_to_speech = False
+        for request in self._asking.take_all_held(beside=True if beside_only else None):
+            message = "The budget is spent: no response can be paid."
+            error = ErrorDetail(type="insufficient_quota", code=EndReason.BUDGET_SPENT.label, message=message)
+            if request.turn is not None and request.turn is self._turn:
+                self._fail(request.turn, error)
+            elif request.by_client:
+                self._asking.refuse(request.event_id, error)
+
+    def say_goodbye(self, params: dict[str, Any]) -> None:
+        """See ``Responses``."""
+        self._asking.goodbye(params)
 
     def sent_again(self) -> None:
         """Another connection was sent what was not settled, so what is owed is owed from now on."""
@@ -513,6 +592,7 @@ class Answers:
         """The turn's follow-up is not wanted any more; its calls are still answered, for the model's history."""
         turn.superseded = True
         self._asking.requests.cancel(turn)
+        self._asking.take_held_for(turn)
         if turn.active_to_client:
             self._shown.end_turn(turn, "cancelled", None, reason)
         if turn.client_create is not None:
@@ -539,7 +619,7 @@ class Answers:
         owed, self._asking.owed_to_speech = self._asking.owed_to_speech, False
         if turn is not None and turn.phase is Phase.GENERATING:
             self._break_off(turn, sent_ms)
-        elif owed and not self._asking.is_owed:
+        elif owed and not self._asking.is_wanted:
             self.ask_for_speech()
         self._history.forget_unfinished()
         for entry in self._history.unanswered_calls():
@@ -571,7 +651,7 @@ class Answers:
         else:
             self._over(turn, "incomplete")
             self._states.enter("listening")
-            if not (unwanted or turn.items_done or turn.client_called or self._asking.is_owed):
+            if not (unwanted or turn.items_done or turn.client_called or self._asking.is_wanted):
                 self._asking.for_rest(turn, " ".join(said))
                 self._states.enter("thinking")
 
@@ -583,6 +663,7 @@ class Answers:
         if self._turn is not None:
             self._over(self._turn, "failed")
         self._asking.requests.clear()
+        self._asking.take_all_held()
 
     def lose_calls(self) -> None:
         """The session ends: results that are still to come reach nobody."""

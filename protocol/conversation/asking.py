@@ -1,13 +1,15 @@
 """What the service is asked for, by the client and by us, and what it owes. Knows no answers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from protocol.conversation.budget import Budget
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.notes import APOLOGISE, UNHEARD, go_on_after
 from protocol.conversation.outlet import Outlet
-from protocol.conversation.requests import Request, Requests
+from protocol.conversation.requests import REQUESTS_KEPT, Request, Requests
 from protocol.conversation.turns import Phase, Turn
 from protocol.realtime.server_events import ErrorDetail
 
@@ -25,11 +27,14 @@ class Asking:
         withheld: something was said that must be checked before anything more is asked for.
     """
 
-    __slots__ = ("_configuration", "_outlet", "owed_to_speech", "requests", "withheld")
+    __slots__ = ("_budget", "_configuration", "_held", "_outlet", "owed_to_speech", "requests", "withheld")
 
-    def __init__(self, outlet: Outlet, configuration: Configuration) -> None:
+    def __init__(self, outlet: Outlet, configuration: Configuration, budget: Budget) -> None:
         self._outlet = outlet
         self._configuration = configuration
+        self._budget = budget
+        # What waits for money, in order.
+        self._held: list[tuple[Request, dict[str, Any]]] = []
         self.requests = Requests(outlet.journal)
         self.owed_to_speech = False
         self.withheld = False
@@ -38,6 +43,11 @@ class Asking:
     def is_owed(self) -> bool:
         """Whether the service has been asked for an answer and has not begun it."""
         return self.requests.is_owed(self._outlet.now)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether an answer is asked for: the service was, or will be when there is money."""
+        return self.is_owed or any(not held.out_of_band for held, _ in self._held)
 
     # The client's
 
@@ -49,8 +59,67 @@ class Asking:
             event = {**event, "response": params}
         # An error names the request only by event_id, so each has one.
         event_id = event.get("event_id") or self._outlet.name_for_client()
-        self.requests.add(Request(event_id, params, self._outlet.now, out_of_band=out_of_band, by_client=True))
-        self._outlet.send_event({**event, "event_id": event_id})
+        request = Request(event_id, params, self._outlet.now, out_of_band=out_of_band, by_client=True)
+        self._ask(request, {**event, "event_id": event_id})
+
+    def _ask(self, request: Request, event: dict[str, Any]) -> None:
+        """Asks for a response now, or when there is money for it."""
+        if not self._held and self._budget.admits(request):
+            self._send_now(request, event)
+        elif len(self._held) < REQUESTS_KEPT:
+            self._held.append((request, event))
+        elif request.by_client:
+            self._refuse(request.event_id, "too_much_waiting", "Too many responses are waited for; ask again later.")
+
+    def _send_now(self, request: Request, event: dict[str, Any]) -> None:
+        request.asked_at = self._outlet.now
+        self.requests.add(request)
+        if not request.is_goodbye:
+            event = self._budget.shaped(event, out_of_band=request.out_of_band)
+        self._outlet.send_event(event)
+
+    # What waits for money
+
+    @property
+    def held(self) -> int:
+        """How many wait for money."""
+        return len(self._held)
+
+    @property
+    def waits_beside(self) -> bool:
+        """Whether the first that waits is outside the conversation."""
+        return bool(self._held) and self._held[0][0].out_of_band
+
+    def release_held(self) -> None:
+        """Asks for what waits, as far as there is money for it, in order."""
+        while self._held and self._budget.admits(self._held[0][0]):
+            self._send_now(*self._held.pop(0))
+
+    @property
+    def first_held(self) -> Request | None:
+        """The first that waits."""
+        return self._held[0][0] if self._held else None
+
+    def take_held(self, request: Request) -> None:
+        """One that waits is not asked for any more."""
+        self._take_held(lambda held: held is request)
+
+    def take_held_for(self, turn: Turn) -> bool:
+        """What waits for this turn is not asked for any more; False if there is nothing."""
+        return bool(self._take_held(lambda held: held.turn is turn))
+
+    def take_own_held(self) -> None:
+        """What we would have asked for by ourselves, and for no turn, is not wanted any more."""
+        self._take_held(lambda held: not held.by_client and held.turn is None)
+
+    def take_all_held(self, *, beside: bool | None = None) -> list[Request]:
+        """Takes out all that waits, or what is outside the conversation, or within it."""
+        return self._take_held(lambda held: beside is None or held.out_of_band is beside)
+
+    def _take_held(self, is_meant: Callable[[Request], bool]) -> list[Request]:
+        taken = [request for request, _ in self._held if is_meant(request)]
+        self._held = [held for held in self._held if not is_meant(held[0])]
+        return taken
 
     def _with_tools(self, params: dict[str, Any], *, out_of_band: bool) -> dict[str, Any]:
         """A response outside the conversation is offered no server tool: nobody would see or speak the result."""
@@ -83,11 +152,10 @@ class Asking:
     # Ours
 
     def _send(self, request: Request) -> None:
-        self.requests.add(request)
         event: dict[str, Any] = {"type": "response.create", "event_id": request.event_id}
         if request.params:
             event["response"] = request.params
-        self._outlet.send_event(event)
+        self._ask(request, event)
 
     def for_speech(self) -> None:
         """The service did not answer speech by itself."""
@@ -102,6 +170,10 @@ class Asking:
     def instead(self, params: dict[str, Any]) -> None:
         """A response of our own making in the place of one that is not given."""
         self._send(Request(self._outlet.new_event_id(), params, self._outlet.now))
+
+    def goodbye(self, params: dict[str, Any]) -> None:
+        """The last response of a session."""
+        self._send(Request(self._outlet.new_event_id(), params, self._outlet.now, is_goodbye=True))
 
     def apology(self, params: dict[str, Any]) -> None:
         """An apology in the place of an answer: the person is asked to say it again."""
@@ -143,4 +215,6 @@ class Asking:
 
     def withdraw(self, turn: Turn) -> bool:
         """Takes back the request for ``turn``, if no service has it yet."""
+        if self.take_held_for(turn):
+            return True
         return not self._outlet.is_open and self.requests.withdraw(turn)

@@ -17,6 +17,9 @@ BROWSER_FIELDS: frozenset[str] = frozenset(
 )
 
 
+# What the services let a response write at most where a session names a number ("1..4096"); newer models write more
+# for one that says "inf". A response that is paid from a budget has a bound, so it is named.
+RESPONSE_MAX_TOKENS = 4096
 # Parameters of a response that touch neither persona nor tools nor limits.
 _RESPONSE_FIELDS: frozenset[str] = frozenset({"conversation", "metadata", "output_modalities"})
 
@@ -32,6 +35,10 @@ class Configuration:
         show_tools: the client asked to see server tools (``?extensions=tools``).
         guarded: what the person says is looked at before it is answered: the service transcribes it and answers nothing
             by itself, whatever the client sets; the client is shown what it set.
+        budgeted: responses are paid from a budget: the service is told how long one may be at most; the client is shown
+            what it set.
+        paused: for want of money the service answers nothing by itself; the client is shown what it set.
+        max_output_tokens: of a response of the effective session.
         output_bytes_per_ms, input_bytes_per_ms: bytes of a millisecond of audio, in the effective formats.
         interrupts: speech of the user interrupts the assistant in the effective session.
         takes_turns: the service ends the user's turns by itself (server or semantic VAD).
@@ -49,6 +56,9 @@ class Configuration:
     settable: frozenset[str] | None = None
     show_tools: bool = False
     guarded: bool = False
+    budgeted: bool = False
+    paused: bool = False
+    max_output_tokens: int = RESPONSE_MAX_TOKENS
     output_bytes_per_ms: int = 48
     input_bytes_per_ms: int = 48
     interrupts: bool = True
@@ -62,9 +72,10 @@ class Configuration:
     own_tools_of_client: list[Any] = field(default_factory=list)
     _tool_names: frozenset[str] = field(init=False)
     # Ours, and on it what the client changed and the service confirmed, one update after the other; and what it has not
-    # answered yet, each with its event id, which a client may use twice.
+    # answered yet, each with its event id, which a client may use twice. None: an update of our own, which changes
+    # nothing of this.
     _opening: dict[str, Any] = field(init=False)
-    _unconfirmed: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    _unconfirmed: list[tuple[str, dict[str, Any] | None]] = field(default_factory=list)
     # The service's own name of the session, as the client first saw it.
     _session_id: str | None = None
 
@@ -85,24 +96,63 @@ class Configuration:
         ours, now = _transcription(self.base), _transcription(session)
         if transcription_model is not None and now.get("model") is not None and now["model"] == ours.get("model"):
             now["model"] = transcription_model
-        return self._unanswering(session) if self.guarded else session
+        if self.budgeted:
+            session.setdefault("max_output_tokens", "inf")
+            session = _bounded(session)
+        return self._unanswering(session) if self._answers_nothing else session
+
+    @property
+    def _answers_nothing(self) -> bool:
+        return self.guarded or self.paused
+
+    def pause(self, paused: bool) -> None:
+        """Whether the service answers nothing by itself from now on; connections must be told."""
+        if self.paused != paused:
+            self.paused = paused
+            self.version += 1
+
+    def answering(self, event_id: str) -> dict[str, Any] | None:
+        """A session object that has a connection answer by itself, or not, as things stand now; None: there is nothing
+
+        to be told. ``event_id`` is of the update that will carry it, which counts as asked for.
+        """
+        wanted = self._opening
+        for _, update in self._unconfirmed:
+            wanted = wanted if update is None else merged(wanted, update)
+        detection = _input(wanted).get("turn_detection", {"type": "server_vad"})
+        if self.guarded or not isinstance(detection, dict):
+            return None
+        detection = {"create_response": True, **detection}
+        session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        self._unconfirmed.append((event_id, None))
+        return self._unanswering(session) if self.paused else session
 
     def asked(self, event_id: str, session: dict[str, Any]) -> None:
         """The service is asked for this update; whether it holds will be known by its answer."""
         self._unconfirmed.append((event_id, session))
 
-    def confirmed(self) -> None:
-        """The service did what it was asked first."""
-        if self._unconfirmed:
-            self._opening = merged(self._opening, self._unconfirmed.pop(0)[1])
-            self.version += 1
+    def confirmed(self) -> bool:
+        """The service did what it was asked first. False if that was an update of our own."""
+        if not self._unconfirmed:
+            return True
+        _, update = self._unconfirmed.pop(0)
+        if update is None:
+            return False
+        self._opening = merged(self._opening, update)
+        self.version += 1
+        return True
 
-    def refused(self, event_id: str | None) -> None:
-        """The service refused an update: wholesale, as it does."""
-        for position, (asked_by, _) in enumerate(self._unconfirmed):
+    def refused(self, event_id: str | None) -> bool:
+        """The service refused an update: wholesale, as it does. True if it was one of our own."""
+        for position, (asked_by, update) in enumerate(self._unconfirmed):
             if asked_by == event_id:
                 del self._unconfirmed[position]
-                return
+                return update is None
+        return False
+
+    def connection_replaced(self) -> None:
+        """Another connection is told everything from its beginning; clients' updates are sent to it again."""
+        self._unconfirmed = [asked for asked in self._unconfirmed if asked[1] is not None]
 
     def admit_update(self, session: dict[str, Any]) -> dict[str, Any]:
         """The client's session object without what it may not set, and with the server's tools kept in its list.
@@ -122,7 +172,12 @@ class Configuration:
 
     def told(self, session: dict[str, Any]) -> dict[str, Any]:
         """What the service is told of an update that was admitted."""
-        if not self.guarded or not isinstance(_input(session).get("turn_detection"), dict):
+        if self.budgeted:
+            session = _bounded(session)
+            if isinstance(most := session.get("max_output_tokens"), int):
+                # What is paid for is what may come, from now on.
+                self.max_output_tokens = max(self.max_output_tokens, most)
+        if not self._answers_nothing or not isinstance(_input(session).get("turn_detection"), dict):
             return session
         return self._unanswering(copy.deepcopy(session))
 
@@ -166,8 +221,12 @@ class Configuration:
         self.takes_turns = isinstance(detection, dict)
         self.answers_speech = isinstance(detection, dict) and detection.get("create_response") is not False
         self.wants_answers = self.answers_speech
+        if self.guarded or self.budgeted:
+            self.wants_answers = self.takes_turns and self._client_wants_answers
         if self.guarded:
-            self.wants_answers, self.answers_speech = self.takes_turns and self._client_wants_answers, False
+            self.answers_speech = False
+        most = session.get("max_output_tokens")
+        self.max_output_tokens = min(most, RESPONSE_MAX_TOKENS) if isinstance(most, int) else RESPONSE_MAX_TOKENS
         self.transcribes = isinstance(source.get("transcription"), dict)
         self.instructions = str(session.get("instructions") or "")
         self.forces_tools = session.get("tool_choice", "auto") not in ("auto", "none")
@@ -182,12 +241,22 @@ class Configuration:
         if session.get("include") == [INCLUDE_VISEMES]:
             # Asked for by us; what the client gets of it are events of our own.
             session = {**session, "include": None}
-        if self.guarded and isinstance(detection := _input(session).get("turn_detection"), dict):
+        if self.budgeted and self._opening.get("max_output_tokens", "inf") == "inf":
+            session = {**session, "max_output_tokens": "inf"}
+        own = self.guarded or self.budgeted
+        if own and isinstance(detection := _input(session).get("turn_detection"), dict):
             source = {**_input(session), "turn_detection": {**detection, "create_response": self._client_wants_answers}}
             session = {**session, "audio": {**session["audio"], "input": source}}
         if self.show_tools or not isinstance(session.get("tools"), list):
             return session
         return {**session, "tools": self.client_tools(session["tools"])}
+
+
+def _bounded(session: dict[str, Any]) -> dict[str, Any]:
+    """The object with a number for the longest response, if it names none or a larger one than is paid for."""
+    most = session.get("max_output_tokens")
+    is_bounded = most != "inf" and not (isinstance(most, int) and most > RESPONSE_MAX_TOKENS)
+    return session if is_bounded else {**session, "max_output_tokens": RESPONSE_MAX_TOKENS}
 
 
 def _input(session: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from protocol.conversation.actions import Ignored, LeaveAlone
 from protocol.conversation.answers import Answers
 from protocol.conversation.avatar_states import AvatarStates
+from protocol.conversation.budget import Budget
 from protocol.conversation.client_side import ClientSide
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.idle_watch import IdleWatch
@@ -61,6 +62,7 @@ class Connections:
         presence: Presence,
         idle: IdleWatch,
         ledger: Ledger,
+        budget: Budget,
         limits: Limits,
         *,
         end: Callable[[EndReason, str, float | None], None],
@@ -77,6 +79,7 @@ class Connections:
         self._presence = presence
         self._idle = idle
         self._ledger = ledger
+        self._budget = budget
         self._limits = limits
         self._end = end
         self._person_is_there = person_is_there
@@ -113,6 +116,7 @@ class Connections:
         opened.transcription_model = transcription_model
         self._has_others = has_others
         self._client.settle_truncations()
+        self._budget.before_opening(self._succession.numbers)
         self._succession.opened(opened, wall)
         if opened is self._succession.current:
             self._answers.sent_again()
@@ -214,6 +218,8 @@ class Connections:
         _, done = read_event(frame, head)
         if not isinstance(done, server.ResponseDone):
             return
+        if self._outlet.size is not None and done.response.conversation_id is not None:
+            self._outlet.size.ended(done.response.usage)
         kind = self._watch.ended(done.response)
         if kind is ErrorClass.RETRY and self._answers.asks_again(done):
             return
@@ -231,9 +237,9 @@ class Connections:
         self._succession.expires(connection, event.session.expires_at or None)
         updated = decode_object(frame)
         self._ledger.told(connection.number, updated["session"])
-        is_own = self._succession.confirmed_own(connection)
+        is_own = is_opening = self._succession.confirmed_own(connection)
         if not is_own:
-            self._configuration.confirmed()
+            is_own = not self._configuration.confirmed()
         self._configuration.learn(updated["session"])
         self._outlet.journal.manual = not self._configuration.takes_turns
         updated["session"] = self._presence.shown_session = self._configuration.shown(updated["session"])
@@ -245,7 +251,7 @@ class Connections:
             self._outlet.to_client(encode(updated))
             self._states.enter("listening")
             self._idle.start()
-        else:
+        elif is_opening:
             self._states.connection_found()
 
     def _error(self, connection: Connection, frame: bytes, event: server.Error) -> None:
@@ -254,7 +260,8 @@ class Connections:
             self._unattributed_error(connection, frame, error)
             return
         self._outlet.journal.take(error.event_id)
-        self._configuration.refused(error.event_id)
+        if self._configuration.refused(error.event_id) and self._budget.update_refused():
+            connection.paused = not connection.paused
         if error.event_id == connection.opening_id and connection.own_updates:
             message = f"The Realtime service refused this server's session settings: {error.message}"
             self._end(EndReason.UPSTREAM_UNAVAILABLE, message, None)

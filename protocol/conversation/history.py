@@ -93,6 +93,11 @@ class History:
         """The entry of an item."""
         return self._entries.get(item_id)
 
+    def last_words_of_person(self) -> str:
+        """What the person said last, as far as its words are known."""
+        said = (self._entries[item_id] for item_id in reversed(self._order))
+        return next((entry.text for entry in said if entry.role == "user" and entry.text), "")
+
     def before(self, item_id: str, hidden: Container[str]) -> str | None:
         """The nearest item before another that is not hidden; None if there is none, or the other is not here."""
         place = self._order.index(item_id) if item_id in self._entries else 0

@@ -15,7 +15,7 @@ from protocol.conversation.outlet import Outlet
 from protocol.prices.book import PriceBook
 from protocol.prices.cost import cost_of
 from protocol.prices.metering import metered
-from protocol.prices.terms import Terms, quote
+from protocol.prices.terms import Quote, Terms, quote
 from protocol.realtime.codec import decode_object
 from protocol.realtime.usage import Usage
 
@@ -45,6 +45,7 @@ class _Served:
     """On which terms a connection serves, and what the service says that it runs there."""
 
     terms: Terms
+    is_told: bool = False
     model: str = ""
     transcription_model: str = ""
 
@@ -56,6 +57,7 @@ class Ledger:
         usd: US dollars, all charges together.
         usage: tokens of all responses; transcriptions are not among them.
         totals: by deployment and model.
+        changes: counts what was learned of connections, by which prices may change.
     """
 
     def __init__(self, outlet: Outlet, book: PriceBook) -> None:
@@ -65,12 +67,15 @@ class Ledger:
         # What each response cost, by its id; transcriptions by connection, item and part.
         self._charged: OrderedDict[object, Decimal] = OrderedDict()
         self._wall_offset = 0.0
+        self.changes = 0
+        self._quotes: dict[int, tuple[object, tuple[Quote, Quote]]] = {}
         self.usd = Decimal(0)
         self.usage = Usage()
         self.totals: dict[tuple[str, str], Total] = {}
 
     def opened(self, connection: int, terms: Terms, wall: float) -> None:
         """A connection is open. ``wall`` is the time of day in Unix seconds: prices have dates."""
+        self.changes += 1
         self._wall_offset = wall - self._outlet.now
         self._served[connection] = _Served(terms)
         while len(self._served) > _CONNECTIONS_KEPT:
@@ -79,6 +84,8 @@ class Ledger:
     def told(self, connection: int, session: dict[str, Any]) -> None:
         """The service shows the session that a connection has: ``session`` is that object."""
         served = self._of(connection)
+        served.is_told = True
+        self.changes += 1
         served.model = _text(session, "model") or served.model
         # What was said before transcripts were switched off may still be transcribed.
         transcription = _text(_within(session, "audio", "input", "transcription"), "model")
@@ -159,6 +166,27 @@ class Ledger:
             if charge.kind == "response":
                 self.usage += charge.usage
         self._outlet.do(charge)
+
+    def quotes(self, connection: int) -> tuple[Quote, Quote] | None:
+        """What a response and a transcription cost there today; None as long as nobody knows what serves.
+
+        A connection that has not said what serves is taken to be served as the others were; where none has said it, and
+        one has shown its session, nobody will.
+        """
+        served = self._served.get(connection)
+        if served is None:
+            return None
+        model = served.model or next((one.model for one in reversed(self._served.values()) if one.model), "")
+        if not (model or served.terms.model or any(one.is_told for one in self._served.values())):
+            return None
+        key = connection, model, served.transcription_model, self._today
+        if (known := self._quotes.get(connection)) is None or known[0] != key:
+            conversation = quote(self._book, served.terms, model, "conversation", self._today)
+            transcription = quote(self._book, served.terms, served.transcription_model, "transcription", self._today)
+            known = self._quotes[connection] = key, (conversation, transcription)
+            for gone in self._quotes.keys() - self._served.keys():
+                del self._quotes[gone]
+        return known[1]
 
     @property
     def model(self) -> str:

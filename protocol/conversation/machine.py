@@ -10,6 +10,7 @@ What holds for any order of events (kept by property tests and by simulation):
 * every server tool call is answered exactly once, or recorded as lost;
 * no item is truncated later than it was heard, nor heard longer than it was sent;
 * every ``response.done`` and every transcription is charged exactly once, at the prices of where it came from;
+* where there is a budget, nothing is asked for before what it can cost is set aside;
 * nothing that is said by a connection that is over counts, and what it had not settled is said to the next;
 * a client that resumes gets all that it missed, once and in order, or is told that it cannot;
 * Close is asked for once, and nothing is asked for after it.
@@ -19,9 +20,10 @@ from collections.abc import Callable
 
 from protocol.avatar.events import AvatarGoingAway, AvatarSession
 from protocol.conversation import notes
-from protocol.conversation.actions import Action, Ignored, SetDeadline, ToolResult, Verdict
+from protocol.conversation.actions import Action, Ignored, Reservation, SetDeadline, ToolResult, Verdict
 from protocol.conversation.answers import AGAIN_DEADLINE, Answers
 from protocol.conversation.avatar_states import AvatarStates
+from protocol.conversation.budget import Budget, Stage
 from protocol.conversation.calls import NO_RESULT, TOOL_DEADLINE
 from protocol.conversation.client_side import APPEND as CLIENT_AUDIO
 from protocol.conversation.client_side import PLAYBACK, ClientSide, invalid
@@ -68,6 +70,7 @@ class Conversation:
         limits: how long it waits for what.
         guard: what the person says is looked at before it is answered; the configuration must be guarded, too.
         prices: what models cost.
+        budgeted: there is a budget: no response begins before money is set aside for it, by ``Reserve``.
 
     Attributes:
         ledger: what it has cost so far; to be read only.
@@ -83,6 +86,7 @@ class Conversation:
         voicerag_events: bool = False,
         guard: GuardPolicy | None = None,
         prices: PriceBook,
+        budgeted: bool = False,
     ) -> None:
         self._configuration = configuration
         self._avatar_events = avatar_events
@@ -93,6 +97,7 @@ class Conversation:
         self._playback = Playback()
         self._states = AvatarStates(outlet, told=avatar_events)
         self.ledger = Ledger(outlet, prices)
+        self._budget = Budget(outlet, configuration, self.ledger, is_set=budgeted)
         self._answers = Answers(
             outlet,
             configuration,
@@ -100,6 +105,7 @@ class Conversation:
             self._history,
             self._states,
             self.ledger,
+            self._budget,
             avatar_events=avatar_events,
             voicerag_events=voicerag_events,
             tool_s=limits.tool_s,
@@ -132,9 +138,11 @@ class Conversation:
             self._history,
             self._client,
             self._guard,
+            self._budget,
             avatar_events=avatar_events,
         )
         self._idle = IdleWatch(outlet, limits)
+        self._is_out_of_money = False
         self._departure = Departure(outlet, self._playback)
         self._presence = Presence(
             outlet,
@@ -158,6 +166,7 @@ class Conversation:
             self._presence,
             self._idle,
             self.ledger,
+            self._budget,
             limits,
             end=self._end_for_want_of_service,
             person_is_there=self._person_is_there,
@@ -302,6 +311,12 @@ class Conversation:
         self._guard.checked(check_id, verdict)
         return self._finish()
 
+    def on_reserved(self, reservation: Reservation, now: float) -> list[Action]:
+        """Money was set aside as the last ``Reserve`` asked, or is not to be had."""
+        self._outlet.now = now
+        self._budget.reserved(reservation)
+        return self._finish()
+
     def on_audio_dropped(self, dropped_ms: float, now: float) -> list[Action]:
         """The service takes audio too slowly; the oldest was dropped."""
         self._outlet.now = now
@@ -352,6 +367,18 @@ class Conversation:
             self._answers.ask_ourselves(note)
         self._departure.announce(reason, reason.text, within_s)
 
+    def _part_for_want_of_money(self) -> None:
+        """Nothing can be paid any more: a goodbye, if one was, and the end."""
+        if self._budget.stage is not Stage.SPENT:
+            return
+        if not self._is_out_of_money:
+            self._is_out_of_money = True
+            self._departure.announce(EndReason.BUDGET_SPENT, EndReason.BUDGET_SPENT.text, self._limits.goodbye_s)
+        # As other goodbyes: clients of the service's own protocol are told by an error alone.
+        can_be_heard = self._avatar_events and self._presence.attached and self._succession.was_confirmed
+        words = "" if self._guard.is_on else self._history.last_words_of_person()
+        self._budget.part(words, can_be_heard=can_be_heard, is_speaking=self._outlet.journal.is_speaking)
+
     def on_drain(self, reason: EndReason, message: str, within_s: float, now: float) -> list[Action]:
         """The server goes away: what is being said may be finished within so many seconds, then the session ends."""
         self._outlet.now = now
@@ -379,6 +406,8 @@ class Conversation:
     ) -> None:
         self._answers.lose_calls()
         if reason not in (EndReason.COMPLETED, EndReason.CLIENT_LOST):
+            if reason is EndReason.BUDGET_SPENT:
+                error_type = "insufficient_quota"
             detail = ErrorDetail(type=error_type, code=reason.label, message=message)
             if retry_after_s is not None:
                 detail.retry_after = retry_after_s
@@ -390,8 +419,14 @@ class Conversation:
         if not self._outlet.closed:
             self._guard.look(self._client.take_held)
             self._connections.look()
-            if self._departure.is_set and (leave := self._departure.due(at_rest=self._answers.is_at_rest)):
-                self._end(*leave)
+            if self._budget.is_set:
+                self._budget.look(self._succession.numbers)
+                self._succession.tell_whether_to_answer()
+                self._part_for_want_of_money()
+            if self._departure.is_set:
+                at_rest = self._answers.is_at_rest and not self._budget.owes_goodbye
+                if leave := self._departure.due(at_rest=at_rest):
+                    self._end(*leave)
         return self._outlet.take()
 
 

@@ -27,6 +27,11 @@ GOODBYE_DURATION = (
     "The conversation ends now, because it has reached its longest duration. Say a short friendly goodbye in the "
     "language spoken so far."
 )
+GOODBYE_BUDGET = (
+    "The conversation must end now. Say one short friendly goodbye, and nothing else, in the language of the person; "
+    "if you do not know it, in the language of these instructions. Do not say why."
+)
+BRIEFLY = "Answer in one short sentence, of twenty words at most."
 # Enough of the last words to find the place by.
 _TAIL_CHARS = 200
 

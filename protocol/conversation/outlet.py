@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.conversation.actions import Action, Close, ToClient, ToUpstream
+from protocol.conversation.context_size import ContextSize
 from protocol.conversation.journal import Journal, Unsettled
 from protocol.conversation.replay import Replay
 from protocol.endings import EndReason
@@ -28,7 +29,7 @@ class Outlet:
         replay: keeps what is sent to a client that may come back; None for one that cannot.
     """
 
-    __slots__ = ("_actions", "_anonymous", "_connection", "_new_id", "closed", "journal", "now", "replay")
+    __slots__ = ("_actions", "_anonymous", "_connection", "_new_id", "closed", "journal", "now", "replay", "size")
 
     def __init__(self, new_id: Callable[[], str], replay: Replay | None = None) -> None:
         self._new_id = new_id
@@ -38,6 +39,8 @@ class Outlet:
         self.replay = replay
         self.journal = Journal()
         self.closed = False
+        # Counts what the service is sent, where that matters.
+        self.size: ContextSize | None = None
         # The time of the step under way, in seconds of the caller's clock.
         self.now = 0.0
 
@@ -112,6 +115,8 @@ class Outlet:
         """
         if self.closed:
             return 0.0
+        if self.size is not None:
+            self.size.sent(kind, frame, audio_ms)
         dropped_ms = self.journal.add(Unsettled(frame, kind, event_id, key, audio_ms))
         if self.journal.open:
             self._actions.append(ToUpstream(frame, audio_ms, self._connection))

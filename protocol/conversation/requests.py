@@ -19,7 +19,8 @@ REQUEST_LOST_S = 60.0
 class Request:
     """A ``response.create`` without its answer: the client's, or ours for ``turn``.
 
-    ``asked_at`` is in seconds of the machine's clock; ``breaks`` counts how often the answer asked for was broken off.
+    ``asked_at`` is in seconds of the machine's clock; ``breaks`` counts how often the answer asked for was broken off;
+    ``is_goodbye``: it is the last of a session, and paid for.
     """
 
     event_id: str
@@ -29,6 +30,7 @@ class Request:
     turn: Turn | None = None
     by_client: bool = False
     breaks: int = 0
+    is_goodbye: bool = False
     # An error came that may have meant this request.
     in_doubt: bool = False
     # It was taken back when the service had it already; what comes of it is not known yet.
@@ -90,6 +92,11 @@ class Requests:
             not (request.out_of_band or request.in_doubt or request.cancelled) and request.asked_at >= since
             for request in self._waiting
         )
+
+    def beside(self, now: float) -> int:
+        """How many responses outside the conversation the service owes."""
+        since = now - REQUEST_LOST_S
+        return sum(request.out_of_band and request.asked_at >= since for request in self._waiting)
 
     def doubt(self) -> None:
         """An error came that names nothing: any of these may have been refused."""

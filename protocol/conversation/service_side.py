@@ -12,6 +12,7 @@ from protocol.avatar.events import AvatarVisemes
 from protocol.conversation.actions import Ignored, Record, Said
 from protocol.conversation.answers import Answers
 from protocol.conversation.avatar_states import AvatarStates
+from protocol.conversation.budget import Budget
 from protocol.conversation.client_side import ClientSide, invalid
 from protocol.conversation.configuration import Configuration
 from protocol.conversation.guard import Guard
@@ -61,6 +62,7 @@ class ServiceSide:
         history: History,
         client: ClientSide,
         guard: Guard,
+        budget: Budget,
         *,
         avatar_events: bool,
     ) -> None:
@@ -74,6 +76,7 @@ class ServiceSide:
         self._history = history
         self._client = client
         self._guard = guard
+        self._budget = budget
         self._avatar_events = avatar_events
         self._visemes: AvatarVisemes | None = None
         self._spoken: deque[str] = deque(maxlen=_SPOKEN_KEPT)
@@ -273,7 +276,10 @@ class ServiceSide:
             self._untranscribed.append(event.item_id)
         if self._configuration.answers_speech and not by_client:
             self._answers.heard_speech()
-        self._guard.committed(event.item_id, is_wanted=self._configuration.wants_answers and not by_client)
+        is_wanted = self._configuration.wants_answers and not by_client
+        if not self._configuration.answers_speech:
+            self._budget.heard_speech(is_wanted=is_wanted)
+        self._guard.committed(event.item_id, is_wanted=is_wanted)
         self._outlet.to_client(self._remapped(frame, event.previous_item_id or None))
 
     def _cleared(self, _: Connection, frame: bytes, _event: server.InputAudioBufferCleared) -> None:
@@ -287,6 +293,7 @@ class ServiceSide:
         if self._configuration.interrupts:
             self._answers.interrupted()
             self._guard.interrupted()
+            self._budget.interrupted()
             self._interruption.silence()
             self._states.enter("listening")
 

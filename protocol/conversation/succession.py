@@ -58,6 +58,7 @@ class Connection:
         deletions: items it was told to delete by us.
         last_told: the last item it was told before it could stand by.
         transcription_model: what transcribes speech there; None is what the session is configured with.
+        paused: it was told to answer nothing by itself for want of money.
     """
 
     number: int
@@ -73,6 +74,7 @@ class Connection:
     deletions: list[str] = field(default_factory=list)
     last_told: str | None = None
     transcription_model: str | None = None
+    paused: bool = False
 
 
 class Succession:
@@ -102,6 +104,11 @@ class Succession:
             if connection is not None and connection.number == number:
                 return connection
         return None
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the connections that count."""
+        return [connection.number for connection in (self.current, self.standby) if connection is not None]
 
     def was_asked_for(self, number: int) -> bool:
         """Whether there is or was a connection of this number."""
@@ -140,9 +147,21 @@ class Succession:
         connection.opening_id = self._outlet.new_event_id()
         connection.own_updates += 1
         connection.configured = self._configuration.version
+        connection.paused = self._configuration.paused
         session = self._configuration.opening_session(connection.transcription_model)
         update = {"type": "session.update", "event_id": connection.opening_id, "session": session}
         self._outlet.send_once(update, connection.number)
+
+    def tell_whether_to_answer(self) -> None:
+        """The current connection is told whether it answers by itself, if that has changed."""
+        current, wanted = self.current, self._configuration.paused
+        if current is None or current.phase is Phase.CONNECTING or current.paused == wanted:
+            return
+        current.paused = wanted
+        event_id = self._outlet.new_event_id()
+        if (session := self._configuration.answering(event_id)) is not None:
+            update = {"type": "session.update", "event_id": event_id, "session": session}
+            self._outlet.send_once(update, current.number)
 
     def _tell(self, connection: Connection) -> None:
         """Brings a connection to the present state of the conversation."""
@@ -266,6 +285,7 @@ class Succession:
             # It was not lost but left: what was lost before it does not count any more.
             self._losses, self._give_up_at = 0, None
         self.current, self.standby = successor, None
+        self._configuration.connection_replaced()
         if successor.configured != self._configuration.version:
             self._configure(successor)
         self._tell(successor)
@@ -282,6 +302,7 @@ class Succession:
             if old.phase is Phase.READY and now - old.opened_at >= STABLE_S:
                 self._losses, self._give_up_at = 0, None
         self.current = None
+        self._configuration.connection_replaced()
         self._outlet.lose_upstream()
         self._outlet.do(SetDeadline(OPENING_DEADLINE, None))
         self._outlet.do(SetDeadline(ROLLOVER_DEADLINE, None))

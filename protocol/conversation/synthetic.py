@@ -7,6 +7,7 @@ import msgspec
 
 from protocol.avatar.events import AvatarUsage
 from protocol.prices.rates import dollars
+from protocol.realtime.base import UNSET
 from protocol.realtime.codec import encode
 from protocol.realtime.usage import Usage
 
@@ -41,8 +42,10 @@ def sum_of(first: Usage | None, second: Usage | None) -> Usage | None:
     return first + second
 
 
-def usage_event(response_id: str, usage: Usage, usd: Decimal, session_usd: Decimal) -> AvatarUsage:
-    """Usage as avatar clients are told, with what it cost and what the session has cost so far."""
+def usage_event(
+    response_id: str, usage: Usage, usd: Decimal, session_usd: Decimal, left_usd: Decimal | None = None
+) -> AvatarUsage:
+    """Usage as avatar clients are told, with what it cost, what the session has cost so far, and what is left."""
     read, written = usage.input_token_details, usage.output_token_details
     return AvatarUsage(
         response_id=response_id,
@@ -55,4 +58,5 @@ def usage_event(response_id: str, usage: Usage, usd: Decimal, session_usd: Decim
         total_tokens=usage.total_tokens,
         cost_usd=dollars(usd),
         session_cost_usd=dollars(session_usd),
+        budget_left_usd=UNSET if left_usd is None else dollars(left_usd),
     )

@@ -38,6 +38,7 @@ class Turn:
         items_done: items of the current response that the client saw end.
         breaks: how often this answer has been broken off by a lost connection.
         retries: how often it was asked for again because the service failed.
+        cancelled: the client cancelled the current response, and its end is still to come.
         client_called: the response also called the client's tools, so the client asks for what follows.
     """
 
@@ -56,6 +57,7 @@ class Turn:
     interrupted: bool = False
     superseded: bool = False
     client_called: bool = False
+    cancelled: bool = False
     items_done: int = 0
     breaks: int = 0
     retries: int = 0

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from protocol.endings import EndReason
 from protocol.errors import ClientFault
 from protocol.prices.book import PriceBook
 from server.app.access import WebGate, open_access
+from server.app.budgets import Budgets, recall_today, show_budgets
 from server.app.cloud import open_cloud
 from server.app.descriptors import make_room
 from server.app.guarding import make_allowances, make_guard, warn_of_plain
@@ -29,6 +31,7 @@ from server.app.transcripts import open_transcript_guard
 from server.app.upstream import open_deployments, transcription_model
 from server.breaker import CircuitBreaker
 from server.cluster.in_process import InProcessLimits
+from server.cluster.in_process_budgets import InProcessBudgets
 from server.edge.admission import Admission, ClientBounds
 from server.edge.door import Door, DoorLimits, open_listeners
 from server.edge.load import Load, memory_budget_bytes
@@ -117,6 +120,10 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
         prices, price_alarms = settings.price_book(), PriceAlarms()
         guard = make_guard(settings, shared, refusals, local_pages=access.authenticator.anonymous is LOCAL)
         allowances = make_allowances(settings, shared, guard, of=access.authenticator.allowances)
+        money = InProcessBudgets(wall=time.time)
+        budgets = Budgets(settings, money, of=access.authenticator.allowances, wall=time.time)
+        await recall_today(money, archive, wall=time.time)
+        show_budgets(watcher.metrics, settings, money)
         deployments = await open_deployments(settings, cloud, services)
         upstream = UpstreamLink(*deployments, attempts=1, timeout_s=settings.connect_timeout).name
         async with trio.open_nursery() as sessions:
@@ -137,6 +144,7 @@ async def run(settings: Settings, *, task_status: trio.TaskStatus[Serving] = tri
                 guard=transcript_guard,
                 prices=prices,
                 records=archive,
+                budgets=budgets.open,
                 charged=tell_of_charges(price_alarms, watcher),
                 objection=access.authenticator.objection,
                 watch=watcher.session,

@@ -2,6 +2,7 @@
 
 import argparse
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from server.cli.command import OK, CommandFailed, CommandParser, knowledge_folder, sentence, whole_number
@@ -23,6 +24,7 @@ _DEFAULT_SCOPES = ("talk", "mint")
 # As are these.
 MOST_SESSIONS = 1_000_000
 MOST_MINUTES = 1_440_000_000
+MOST_USD = Decimal(1_000_000)
 
 _DESCRIPTION = """\
 Make a key for each program that connects, list what there is, and revoke a key
@@ -67,8 +69,24 @@ def add(commands: "Commands") -> None:
         metavar="N",
         help="create: minutes of sessions a day, all of them together",
     )
+    parser.add_argument(
+        "--usd",
+        type=_amount,
+        metavar="N",
+        help="create: US dollars of the Realtime service a day, all of them together",
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="the server's data folder (LIVEAVATAR_DATA_DIR)")
     parser.set_defaults(run=run)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not 0 < amount <= MOST_USD:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount up to {MOST_USD:,}")
+    return amount
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,7 +121,7 @@ def _data_dir(given: str | None) -> "Path":
 
 
 def _only_for_create(args: argparse.Namespace) -> None:
-    if any((args.scopes, args.kb_ids, args.sessions, args.minutes)):
+    if any((args.scopes, args.kb_ids, args.sessions, args.minutes, args.usd)):
         raise CommandFailed("A key's rights are given when it is made: `liveavatar keys create NAME --scope ...`.")
 
 
@@ -117,6 +135,7 @@ def _create(file: "KeyFile", args: argparse.Namespace) -> None:
         kb_ids=tuple(dict.fromkeys(args.kb_ids)) if args.kb_ids else None,
         sessions=args.sessions,
         minutes_per_day=args.minutes,
+        usd_per_day=args.usd,
     )
     print(key)
     if missing := _not_here(args):
@@ -163,6 +182,7 @@ def _line(entry: "KeyEntry") -> str:
     bases = "every knowledge base" if entry.kb_ids is None else ", ".join(entry.kb_ids)
     limits = [f"{entry.sessions} at once"] if entry.sessions else []
     limits += [f"{entry.minutes_per_day:g} minutes a day"] if entry.minutes_per_day else []
+    limits += [f"{entry.usd_per_day:f} USD a day"] if entry.usd_per_day else []
     until = f", revoked {_day(entry.revoked_at)}" if entry.revoked_at is not None else ""
     rights = "; ".join([", ".join(entry.scopes), bases, *limits])
     return f"{entry.name:<20} made {_day(entry.created_at)}{until}  {rights}"

@@ -12,12 +12,13 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from server.security.digest import KEY_PREFIX, digest_of, new_credential
-from server.security.principal import MOST_MINUTES, MOST_SESSIONS, Allowance, Principal, Scope
+from server.security.principal import MOST_MINUTES, MOST_SESSIONS, MOST_USD, Allowance, Principal, Scope
 
 __all__ = ["KEYS_FILE", "KeyEntry", "KeyFile", "KeyFileError"]
 
@@ -43,7 +44,7 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     Attributes:
         digest: what `digest_of` makes of the key; empty for one that was revoked.
         kb_ids: the knowledge bases it may use; None is all.
-        sessions, minutes_per_day: see `Allowance`.
+        sessions, minutes_per_day, usd_per_day: see `Allowance`.
         created_at, revoked_at: Unix seconds.
     """
 
@@ -54,6 +55,7 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     kb_ids: tuple[str, ...] | None = None
     sessions: int | None = None
     minutes_per_day: float | None = None
+    usd_per_day: Decimal | None = None
     created_at: int
     revoked_at: int | None = None
 
@@ -70,7 +72,7 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
             kind="key",
             scopes=frozenset(self.scopes),
             kb_ids=None if self.kb_ids is None else frozenset(self.kb_ids),
-            allowance=Allowance(self.sessions, self.minutes_per_day),
+            allowance=Allowance(self.sessions, self.minutes_per_day, self.usd_per_day),
         )
 
 
@@ -131,6 +133,7 @@ class KeyFile:
         kb_ids: tuple[str, ...] | None = None,
         sessions: int | None = None,
         minutes_per_day: float | None = None,
+        usd_per_day: Decimal | None = None,
     ) -> str:
         """Make a key and return it: this once, for only its digest is kept.
 
@@ -141,7 +144,12 @@ class KeyFile:
             raise KeyFileError("a key's name is up to 64 letters, digits, dots, dashes or underscores")
         if kb_ids is not None and not all(kb_id.strip() for kb_id in kb_ids):
             raise KeyFileError("a knowledge base has a name; leave it out for a key that is for all")
-        for what, number, most in (("sessions", sessions, MOST_SESSIONS), ("minutes", minutes_per_day, MOST_MINUTES)):
+        bounds: tuple[tuple[str, float | Decimal | None, float | Decimal], ...] = (
+            ("sessions", sessions, MOST_SESSIONS),
+            ("minutes", minutes_per_day, MOST_MINUTES),
+            ("US dollars", usd_per_day, MOST_USD),
+        )
+        for what, number, most in bounds:
             if number is not None and not 0 < number <= most:
                 raise KeyFileError(f"{what} are a number up to {most:,.0f}")
         with self._writing() as entries:
@@ -157,6 +165,7 @@ class KeyFile:
                     kb_ids=kb_ids,
                     sessions=sessions,
                     minutes_per_day=minutes_per_day,
+                    usd_per_day=usd_per_day,
                     created_at=int(self._now()),
                 )
             )

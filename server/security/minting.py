@@ -6,6 +6,7 @@ revocation of its minter: that is looked at when it is shown.
 
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
     expires_at: float
     sessions: int | None = None
     minutes_per_day: float | None = None
+    usd_per_day: Decimal | None = None
     instructions: str | None = None
     preset: dict[str, Any] = {}
     origin: str | None = None
@@ -141,6 +143,7 @@ class Mint:
             expires_at=expires_at,
             sessions=allowance.sessions,
             minutes_per_day=allowance.minutes_per_day,
+            usd_per_day=allowance.usd_per_day,
             instructions=wish.instructions,
             preset=dict(wish.preset),
             origin=wish.origin,
@@ -176,7 +179,7 @@ class Mint:
             scopes=frozenset({"talk"}),
             kb_ids=None if record.kb_ids is None else frozenset(record.kb_ids),
             settable=BROWSER_FIELDS,
-            allowance=Allowance(record.sessions, record.minutes_per_day),
+            allowance=Allowance(record.sessions, record.minutes_per_day, record.usd_per_day),
             instructions=record.instructions,
             preset=record.preset,
             origin=record.origin,

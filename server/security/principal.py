@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from protocol.conversation.configuration import BROWSER_FIELDS
@@ -12,6 +13,7 @@ __all__ = [
     "LOCAL",
     "MOST_MINUTES",
     "MOST_SESSIONS",
+    "MOST_USD",
     "PUBLIC",
     "SCOPES",
     "Allowance",
@@ -31,6 +33,7 @@ Kind = Literal["key", "jwt", "ticket", "client_secret", "open"]
 # Numbers that nobody can want to exceed: those beyond are slips, and the largest of them no program can read again.
 MOST_SESSIONS = 1_000_000
 MOST_MINUTES = 1440.0 * MOST_SESSIONS
+MOST_USD = Decimal(1_000_000)
 
 # What was minted stands for somebody who is not there to show anything better.
 _MINTED: frozenset[Kind] = frozenset({"ticket", "client_secret"})
@@ -43,14 +46,20 @@ class Allowance:
     Attributes:
         sessions: sessions at once.
         minutes_per_day: minutes of sessions in a day.
+        usd_per_day: US dollars of the Realtime service in a day.
     """
 
     sessions: int | None = None
     minutes_per_day: float | None = None
+    usd_per_day: Decimal | None = None
 
     def within(self, other: "Allowance") -> "Allowance":
         """The narrower of both, each by itself."""
-        return Allowance(_least(self.sessions, other.sessions), _least(self.minutes_per_day, other.minutes_per_day))
+        return Allowance(
+            _least(self.sessions, other.sessions),
+            _least(self.minutes_per_day, other.minutes_per_day),
+            _least(self.usd_per_day, other.usd_per_day),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ def not_allowed_kb() -> ClientFault:
     return ClientFault(text, code="knowledge_base_not_allowed", reason=EndReason.NOT_ALLOWED)
 
 
-def _least(one: float | None, other: float | None) -> Any:
+def _least(one: float | Decimal | None, other: float | Decimal | None) -> Any:
     return min((value for value in (one, other) if value is not None), default=None)
 
 

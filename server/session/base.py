@@ -148,6 +148,12 @@ class SessionWatch:
     def dropped_speech(self, dropped_ms: float) -> None:
         """The service takes the user's speech too slowly; so much was dropped."""
 
+    def reservation_refused(self, budget: str) -> None:
+        """A budget had too little for the session's next response."""
+
+    def budget_reached(self, stage: str) -> None:
+        """A budget of the session nears its end: ``warning``, ``short`` or ``spent``, each once."""
+
     def responded(self, status: str, usage: Usage | None) -> None:
         """A response of the service has ended; called once for each."""
 

@@ -22,6 +22,7 @@ from protocol.endings import EndReason
 from protocol.errors import ClientFault, InternalFault, LiveAvatarError
 from protocol.prices.book import PriceBook
 from protocol.realtime.session import INCLUDE_VISEMES
+from server.cluster.budgets import Tab
 from server.security.base import missing_credential
 from server.security.pace import ClientPace
 from server.security.principal import Principal, not_allowed_kb
@@ -70,6 +71,8 @@ class SessionRegistry:
             needs transcripts.
         prices: what models cost.
         charged: is told of every charge, of all sessions.
+        budgets: opens the tab of a principal's new session, or None where nobody has a budget. Raises ``ClientFault``
+            when one is spent.
         records: where sessions are recorded; None: nowhere.
         watch: gives each session whoever watches it, by its id, what was asked for, and its knowledge base.
     """
@@ -88,6 +91,7 @@ class SessionRegistry:
         guard: tuple[TranscriptGuard, GuardPolicy] | None = None,
         prices: PriceBook,
         charged: Callable[[Charge], None] = lambda _charge: None,
+        budgets: Callable[[Principal], Awaitable[Tab | None]] | None = None,
         records: SessionRecords | None = None,
         objection: Callable[[Principal, str], LiveAvatarError | None] = lambda _principal, _kb_id: None,
         wall: Callable[[], float] = time.time,
@@ -107,6 +111,7 @@ class SessionRegistry:
         self._guard_policy = guard[1] if guard is not None else None
         self._prices = prices
         self._charged = charged
+        self._budgets = budgets
         self._records = records
         self._objection = objection
         self._limits = limits or Limits()
@@ -180,6 +185,7 @@ class SessionRegistry:
             )
         self._opening += 1
         try:
+            tab = await self._budgets(request.principal) if self._budgets is not None else None
             furnishing = await self._furnish(request.kb_id)
         finally:
             self._opening -= 1
@@ -189,7 +195,7 @@ class SessionRegistry:
             raise not_allowed_kb()
         if (objection := self._objection(request.principal, furnishing.kb_id)) is not None:
             raise objection
-        opening = _Opening(self._make(request, furnishing), request.pace)
+        opening = _Opening(self._make(request, furnishing, tab), request.pace)
         session_id = opening.session.session_id
         self._sessions[session_id] = opening.session
         if request.pace is not None:
@@ -285,7 +291,7 @@ class SessionRegistry:
         self._sessions.pop(session_id, None)
         self._paces.pop(session_id, None)
 
-    def _make(self, request: SessionRequest, furnishing: Furnishing) -> Session:
+    def _make(self, request: SessionRequest, furnishing: Furnishing, tab: Tab | None) -> Session:
         session_id = f"sess_la_{self._new_secret(12)}"
         # Unique and not to be guessed by the random part; cheap by the counter.
         prefix, numbers = self._new_secret(6), itertools.count()
@@ -308,6 +314,7 @@ class SessionRegistry:
             limits=limits,
             guard=self._guard_policy,
             prices=self._prices,
+            budgeted=tab is not None,
         )
         recorder, sound = self._recording(session_id, request, furnishing.kb_id, configuration)
         return Session(
@@ -325,6 +332,7 @@ class SessionRegistry:
             guard=self._guard,
             charged=self._charged,
             recorder=recorder,
+            tab=tab,
             sound=sound,
             watch=self._watch(session_id, request, furnishing.kb_id),
             log_fields={

@@ -15,6 +15,7 @@ import trio
 from protocol.avatar.events import AvatarSession, Resume
 from protocol.conversation.actions import (
     Action,
+    BudgetReached,
     Charge,
     Check,
     Close,
@@ -25,6 +26,7 @@ from protocol.conversation.actions import (
     LeaveAlone,
     PurgeAudio,
     Record,
+    Reserve,
     RunTool,
     SetDeadline,
     Stopped,
@@ -40,6 +42,7 @@ from protocol.prices.rates import dollars
 from protocol.prices.terms import Terms
 from protocol.realtime.codec import encode
 from protocol.realtime.server_events import Error, ErrorDetail
+from server.cluster.budgets import Tab
 from server.security.principal import Principal
 from server.session.base import ClientConnection, ClientGone, Link, SessionWatch, TranscriptGuard
 from server.session.recorder import Recorder
@@ -72,6 +75,7 @@ class Session:
         watch: sees what happens, for metrics and traces.
         charged: is told of every charge.
         recorder: what it is recorded by; None where nothing is.
+        tab: what it spends under its budgets; None where it has none, and the conversation is not budgeted.
         sound: by which its sound is recorded, too; None where it never is.
     """
 
@@ -93,6 +97,7 @@ class Session:
         watch: SessionWatch | None = None,
         charged: Callable[[Charge], None],
         recorder: Recorder | None = None,
+        tab: Tab | None = None,
         sound: SoundTap | None = None,
         log_fields: dict[str, str],
     ) -> None:
@@ -116,6 +121,7 @@ class Session:
         self._watch = watch or SessionWatch()
         self._charged = charged
         self.recorder = recorder
+        self._tab = tab
         self._sound = sound
         self._client: ClientConnection | None = None
         self._client_scope = trio.CancelScope()
@@ -171,6 +177,9 @@ class Session:
                 # Cancelled without a word: by the client's connection while it opened, or with the whole server.
                 self.ending = EndReason.GOING_AWAY if self._began else EndReason.CLIENT_LOST
             self._ended.set()
+            if self._tab is not None:
+                # However it ended: what it set aside is for others.
+                self._tab.close(self.ledger.usd)
             if self.recorder is not None:
                 self.recorder.ended(self.ending, self._message)
             if self._sound is not None:
@@ -447,6 +456,15 @@ class Session:
         verdict = await self._guard.check(check.text)
         self._perform(self._conversation.on_checked(check.check_id, verdict, trio.current_time()))
 
+    async def _reserve(self, wanted: Reserve) -> None:
+        if self._tab is None:
+            raise AssertionError("a conversation that is not budgeted sets nothing aside")
+        reservation = await self._tab.renew(wanted.spent, wanted.hold)
+        if reservation.refused_by:
+            self._watch.reservation_refused(reservation.refused_by)
+            self._log.debug("no money for the next response", budget=reservation.refused_by, hold=dollars(wanted.hold))
+        self._perform(self._conversation.on_reserved(reservation, trio.current_time()))
+
     async def _clock(self) -> None:
         while True:
             with trio.CancelScope(deadline=min(self._deadlines.values(), default=math.inf)) as self._clock_scope:
@@ -490,16 +508,25 @@ class Session:
                 self._unheard()
             case RunTool():
                 self._ask_tool(action)
-            case Check():
-                if self._tasks is not None:
-                    # As many as there are unchecked items of speech and one of text: the machine has a bound for them.
-                    self._tasks.start_soon(self._guarded, self._check, action)
+            case Check() | Reserve():
+                self._do_beside(action)
             case SetDeadline(name, at):
                 self._set_deadline(name, at)
             case Close(reason, message):
                 self._close(reason, message)
-            case Charge() | Record() | Ignored():
+            case Charge() | Record() | Ignored() | BudgetReached():
                 self._note(action)
+
+    def _do_beside(self, action: Check | Reserve) -> None:
+        if self._tasks is None:
+            return
+        match action:
+            case Check():
+                # As many as there are unchecked items of speech and one of text: the machine has a bound for them.
+                self._tasks.start_soon(self._guarded, self._check, action)
+            case Reserve():
+                # One at a time.
+                self._tasks.start_soon(self._guarded, self._reserve, action)
 
     def _do_upstream(self, action: ToUpstream | Connect | Disconnect | LeaveAlone) -> None:
         match action:
@@ -523,8 +550,13 @@ class Session:
                 if upstream is not None and upstream.origin is not None:
                     upstream.origin.leave_alone(seconds, why)
 
-    def _note(self, action: Charge | Record | Ignored) -> None:
+    def _note(self, action: Charge | Record | Ignored | BudgetReached) -> None:
         match action:
+            case BudgetReached(stage, budget):
+                self._watch.budget_reached(stage)
+                self._log.warning(
+                    "a budget nears its end", stage=stage, budget=budget, cost_usd=dollars(self.ledger.usd)
+                )
             case Charge(kind=kind, status=status, usage=usage):
                 self._counts[f"{kind}s"] += 1
                 if kind == "response":

@@ -76,6 +76,13 @@ class Archive:
         """See ``SessionRecords``."""
         return None if self._recordings is None else self._recordings.open(session_id, journal.record)
 
+    async def drain(self) -> None:
+        """Returns when all that was recorded so far is in the database, what a former server left in the journal too.
+
+        As long as the database is away, it waits.
+        """
+        await self._journal.drain()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keeps records until cancelled; then it puts on disk what there is. See ``Journal.run`` for what it raises.
 

@@ -246,6 +246,26 @@ CATALOGUE: Final[tuple[MetricSpec, ...]] = (
         "Charges for a model that is not in the price book; each was priced at the dearest known rate.",
         labels=("model",),
     ),
+    MetricSpec(
+        "liveavatar_budget_left_usd",
+        "gauge",
+        "What nobody has spent yet of today's budget for all (`LIVEAVATAR_BUDGET_DAY`); none without one.",
+        unit="USD",
+    ),
+    MetricSpec(
+        "liveavatar_budget_stages_total",
+        "counter",
+        "Sessions whose budget nears its end: `warning`, answers are `short`, or it is `spent`; each once.",
+        labels=("stage",),
+        label_values=(("stage", ("warning", "short", "spent")),),
+    ),
+    MetricSpec(
+        "liveavatar_reservations_refused_total",
+        "counter",
+        "Responses that could not be paid beforehand, by the budget that had too little for them.",
+        labels=("budget",),
+        label_values=(("budget", ("session", "principal", "day")),),
+    ),
     # The store
     MetricSpec("liveavatar_store_up", "gauge", "1 while the database takes records, 0 while it does not."),
     MetricSpec(

@@ -275,6 +275,14 @@ class SessionEye(SessionWatch):
         """See `SessionWatch`."""
         self._house.metrics.add("liveavatar_dropped_speech_seconds_total", by=dropped_ms / 1000)
 
+    def reservation_refused(self, budget: str) -> None:
+        """See `SessionWatch`."""
+        self._house.metrics.add("liveavatar_reservations_refused_total", budget)
+
+    def budget_reached(self, stage: str) -> None:
+        """See `SessionWatch`."""
+        self._house.metrics.add("liveavatar_budget_stages_total", stage)
+
     def responded(self, status: str, usage: Usage | None) -> None:
         """See `SessionWatch`."""
         metrics = self._house.metrics

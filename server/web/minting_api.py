@@ -5,6 +5,7 @@ Who may mint, and how much of it, is decided in the security room.
 
 import re
 import secrets
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from quart import Response
 
 from protocol.errors import ClientFault
 from server.security.minting import DEFAULT_SECRET_S, MAX_SECRET_S, MAX_TICKET_S, MIN_SECRET_S, Mint, Wish
-from server.security.principal import MOST_MINUTES, MOST_SESSIONS, Allowance
+from server.security.principal import MOST_MINUTES, MOST_SESSIONS, MOST_USD, Allowance
 from server.web.access import principal
 from server.web.operations import Asked, Nothing, Operation, answer
 
@@ -55,6 +56,13 @@ class MintedLimits(msgspec.Struct, forbid_unknown_fields=True):
 
     sessions: Annotated[int, Meta(ge=1, le=MOST_SESSIONS)] | None = None
     minutes_per_day: Annotated[float, Meta(gt=0, le=MOST_MINUTES)] | None = None
+    usd_per_day: Annotated[float, Meta(gt=0, le=float(MOST_USD))] | None = None
+
+    @property
+    def allowance(self) -> Allowance:
+        # By its digits: 0.1 is a tenth.
+        usd = None if self.usd_per_day is None else Decimal(repr(self.usd_per_day))
+        return Allowance(self.sessions, self.minutes_per_day, usd)
 
 
 class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +75,7 @@ class _Binding(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def wish(self, instructions: str | None, preset: dict[str, Any]) -> Wish:
         return Wish(
             kb_ids=None if self.kb_ids is None else tuple(self.kb_ids),
-            allowance=Allowance(self.limits.sessions, self.limits.minutes_per_day),
+            allowance=self.limits.allowance,
             instructions=instructions,
             preset=preset,
             origin=None if self.origin is None else _as_browsers_write(self.origin),

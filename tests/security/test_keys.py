@@ -4,6 +4,7 @@ import fcntl
 import stat
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,12 @@ async def test_a_folder_that_cannot_be_read_is_told(file: KeyFile, monkeypatch: 
         await ring.look()
     assert [entry["log_level"] for entry in log] == ["error"]
     await trio.lowlevel.checkpoint()
+
+
+def test_a_key_may_have_a_budget_of_its_own(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path)
+    file.create("kiosk", scopes=("talk",), usd_per_day=Decimal("2.50"))
+    (entry,) = file.read()
+    assert entry.principal().allowance.usd_per_day == Decimal("2.50")
+    with pytest.raises(KeyFileError, match="US dollars"):
+        file.create("other", scopes=("talk",), usd_per_day=Decimal(0))

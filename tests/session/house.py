@@ -16,6 +16,7 @@ from protocol.conversation.actions import ToolResult
 from protocol.conversation.limits import Limits
 from protocol.endings import EndReason
 from protocol.errors import ClientFault, UpstreamFault
+from server.cluster.budgets import Tab
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
 from server.edge.allowances import Allowances
@@ -27,6 +28,7 @@ from server.secret import Secret
 from server.security.authenticator import Authenticator
 from server.security.keys import KeyRing
 from server.security.minting import Mint
+from server.security.principal import Principal
 from server.security.ticket_store import MemoryTicketStore
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
@@ -304,6 +306,7 @@ async def house(
     url_credentials: bool = False,
     allowances: Allowances | None = None,
     deployments: int = 1,
+    budgets: Callable[[Principal], Awaitable[Tab | None]] | None = None,
     records: SessionRecords | bool = False,
     wall: Callable[[], float] | None = None,
 ) -> AsyncIterator[House]:
@@ -343,6 +346,7 @@ async def house(
                 tools_at_once=tools_at_once,
                 limits=limits,
                 prices=BOOK,
+                budgets=budgets,
                 objection=authenticator.objection,
                 wall=of_day,
                 records=kept,

@@ -8,7 +8,7 @@ from protocol.conversation.actions import Record, Said
 from protocol.conversation.limits import Limits
 from tests.simulation import chance, invariants
 from tests.simulation.person import Person
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Budgets, Plan
 from tests.simulation.realtime import Habits
 from tests.simulation.sound import SILENCE
 from tests.simulation.world import World, world
@@ -56,6 +56,7 @@ def run_hours(seed: int) -> Report:
         needs_key=True,
         acknowledges=True,
         guarded=False,
+        budgets=Budgets(),
         capacity_bytes=64 * 1024,
         habits=Habits(lifetime_s=LIFETIME_S),
         limits=Limits(resume_s=120.0),

@@ -58,6 +58,7 @@ def _world(world: "World") -> Iterator[str]:
         if model.is_open:
             yield f"{model.name} is still open"
     yield from _nobody_got_in(world)
+    yield from money.all_is_booked_and_given_back(world)
 
 
 def _nobody_got_in(world: "World") -> Iterator[str]:
@@ -186,6 +187,8 @@ PROMISES: tuple[Callable[[Case], Iterator[str]], ...] = (
     money.each_bill_is_charged_once,
     money.the_ledger_is_the_meter,
     money.the_client_is_told_the_sum,
+    money.the_budget_is_kept,
+    money.nothing_is_asked_without_money,
     kept.the_lines_of_usage_are_the_meter,
     kept.the_record_has_a_beginning_and_an_end,
     kept.everything_said_is_kept,

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from protocol.conversation.actions import Charge, ToClient
+from protocol.conversation.actions import Charge, Reserve, ToClient, ToUpstream
 from protocol.conversation.ledger import RESPONSE_DONE, TRANSCRIBED
+from server.app.budgets import ALL
 from tests.simulation.evidence import Case
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 _USAGE = b'{"type":"avatar.usage"'
 
@@ -66,6 +71,44 @@ def the_ledger_is_the_meter(case: Case) -> Iterator[str]:
     by_deployment = sum(ledger.by_deployment().values(), Decimal(0))
     if not Decimal(metered).scaleb(-12) == charged == ledger.usd == by_deployment:
         yield f"metered {metered} picodollars, charged {charged}, and the ledger says {ledger.usd}, {by_deployment}"
+
+
+def the_budget_is_kept(case: Case) -> Iterator[str]:
+    """A session spends its budget and one response at most, and transcripts of what was said until it ended.
+
+    The model service reads what it likes: what it bills is no more than one response beyond what was set aside.
+    """
+    if not (budget := case.plan.budgets.session):
+        return
+    charges = [action for _, action in case.actions if isinstance(action, Charge)]
+    responses = [charge.cost.usd for charge in charges if charge.kind == "response"]
+    transcripts = sum((charge.cost.usd for charge in charges if charge.kind == "transcription"), Decimal(0))
+    spent = case.observed.session.ledger.usd
+    if spent > budget + max(responses, default=Decimal(0)) + transcripts:
+        yield f"it spent {spent} of {budget}, and no response cost more than {max(responses, default=0)}"
+
+
+def nothing_is_asked_without_money(case: Case) -> Iterator[str]:
+    """Where there is a budget, the service is asked for nothing before something was set aside."""
+    if not case.plan.budgets:
+        return
+    asked = False
+    for _, action in case.actions:
+        asked |= isinstance(action, Reserve)
+        if isinstance(action, ToUpstream) and b'"response.create"' in action.frame[:200] and not asked:
+            yield f"asked before anything was set aside: {action.frame[:200]!r}"
+
+
+def all_is_booked_and_given_back(world: "World") -> Iterator[str]:
+    """At the end nothing is set aside, and what is booked is what all ledgers say."""
+    if not world.plan.budgets:
+        return
+    total = sum((observed.session.ledger.usd for observed in world.observer.sessions.values()), Decimal(0))
+    for key, (spent, held) in world.money.standing().items():
+        if held:
+            yield f"{held} are still set aside under {key}"
+        if key == ALL and spent != total:
+            yield f"{spent} are booked, and the ledgers say {total}"
 
 
 def the_client_is_told_the_sum(case: Case) -> Iterator[str]:

@@ -4,6 +4,7 @@ The seeds go through the cells of the fault matrix in turn, so that any long run
 """
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 
 from protocol.conversation.limits import Limits
@@ -34,6 +35,18 @@ class Fault:
     delay_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """US dollars of a session, of its principal's day, and of everybody's; 0 is without one."""
+
+    session: Decimal = Decimal(0)
+    principal: Decimal = Decimal(0)
+    day: Decimal = Decimal(0)
+
+    def __bool__(self) -> bool:
+        return bool(self.session or self.principal or self.day)
+
+
 @dataclass(slots=True)
 class Plan:
     """A run."""
@@ -43,6 +56,7 @@ class Plan:
     needs_key: bool
     acknowledges: bool
     guarded: bool
+    budgets: Budgets
     capacity_bytes: int
     habits: Habits
     limits: Limits
@@ -59,11 +73,14 @@ class Plan:
     def __str__(self) -> str:
         faults = ", ".join(f"{fault.name} at {fault.phase} #{fault.passes + 1}" for fault in self.faults)
         path = f"{self.path}, guarded" if self.guarded else self.path
+        path = f"{path}, {self.budgets}" if self.budgets else path
         return f"{path}, {self.habits}, {self.limits}, script {self.script}, faults {faults or 'none'}"
 
 
 # Of the runs so many look at what is said before it is answered.
 _GUARDED_SHARE = 0.15
+# And so many have budgets.
+_BUDGETED_SHARE = 0.25
 # What a run says in its two minutes, many times over.
 _ENOUGH_BYTES = 1024 * 1024
 # What is kept is as old as the window for coming back; a loss may be noticed only after half a minute.
@@ -105,6 +122,7 @@ def make(seed: int) -> Plan:
         acknowledges=random.random() < 0.7,
         # By a chance of its own, so that what else a seed stands for does not depend on it.
         guarded=Random(f"guard {seed}").random() < _GUARDED_SHARE,
+        budgets=_budgets(Random(f"budgets {seed}")),
         capacity_bytes=random.choice((64 * 1024, 64 * 1024, 8 * 1024)),
         habits=_habits(random, slow="barge-in" in phases),
         limits=_limits(random, resumes=resumes),
@@ -112,6 +130,14 @@ def make(seed: int) -> Plan:
         script=script,
         faults=faults,
     )
+
+
+def _budgets(random: Random) -> Budgets:
+    """None for most; else from one that has no whole answer to one that lasts."""
+    if random.random() >= _BUDGETED_SHARE:
+        return Budgets()
+    usd = [Decimal(random.choice(("0", "0.3", "1", "3", "20"))) for _ in range(3)]
+    return Budgets(usd[0] or Decimal(2), *usd[1:]) if not any(usd) else Budgets(*usd)
 
 
 def _habits(random: Random, *, slow: bool) -> Habits:

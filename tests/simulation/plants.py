@@ -21,6 +21,8 @@ _CALLS = "protocol.conversation.calls"
 _HISTORY = "protocol.conversation.history"
 _INTERRUPTION = "protocol.conversation.interruption"
 _LEDGER = "protocol.conversation.ledger"
+_BUDGET = "protocol.conversation.budget"
+_BUDGETS = "server.cluster.in_process_budgets"
 _COST = "protocol.prices.cost"
 _RATES = "protocol.prices.rates"
 _TERMS = "protocol.prices.terms"
@@ -66,6 +68,15 @@ PLANTS: tuple[Plant, ...] = (
           "        return self.dearest.tokens[modality, kind], False\n", "        return _NO_UPLIFT, False\n"),
     Plant("the session's cost leaves out what nobody saw", _LEDGER,
           "        self.usd += usd\n", "        self.usd += usd if charge.status == 'completed' else 0\n"),
+    Plant("what a session set aside is kept when it ends", _SESSION,
+          "                self._tab.close(self.ledger.usd)\n", "                pass\n"),
+    Plant("what was set aside is not given back when it was spent", _BUDGETS,
+          "            total.held -= self._held\n", "            pass\n"),
+    Plant("an answer is asked for without money", _BUDGET,
+          "        if self.stage is Stage.SPENT or not self._was_answered:\n            return False\n",
+          "        if self.stage is not Stage.SPENT:\n            return True\n"),
+    Plant("money that is spent is spent again", _BUDGETS,
+          "            total.spent += cost\n", "            pass\n"),
     # Tools
     Plant("a tool's answer is lost", _CALLS, "        self._outlet.send_event(create)\n", "        pass\n"),
     Plant("a tool's answer is given twice", _CALLS,

@@ -112,6 +112,8 @@ async def _last_question(made: World, page: Page) -> list[str]:
                 return []
             await trio.sleep(0.5)
     assert waiting.cancelled_caught
+    if made.is_out_of_money:
+        return []
     return [f"liveness: no answer within {LIVENESS_S:g} s after the faults stopped, and no end that says why"]
 
 

@@ -21,6 +21,9 @@ from protocol.conversation.guard import GuardPolicy
 from protocol.endings import EndReason
 from protocol.errors import ClientFault
 from protocol.prices.terms import Terms
+from server.app.budgets import Budgets
+from server.cluster.budgets import Tab
+from server.cluster.in_process_budgets import InProcessBudgets
 from server.edge.access import AccessPolicy
 from server.edge.admission import Admission, ClientBounds
 from server.edge.head import HeadRefused, read_head
@@ -30,16 +33,18 @@ from server.secret import Secret
 from server.security.authenticator import Authenticator
 from server.security.keys import KeyRing
 from server.security.minting import Mint
+from server.security.principal import Principal
 from server.security.ticket_store import MemoryTicketStore
 from server.session.base import Furnishing
 from server.session.registry import SessionRegistry
+from server.settings import Settings
 from server.tools.registry import ToolRegistry
 from server.tools.search import search_tool
 from server.transport.errors import ConnectionLost, WireBroken, WireClosed
 from server.transport.memory import MemoryWire, memory_wire_pair
 from server.upstream.deployment import deployment
 from server.upstream.link import UpstreamLink
-from tests.edge.roomy import roomy_allowances
+from tests.edge.roomy import own_name_only, roomy_allowances
 from tests.nurseries import hold_nursery, leaves, running_below
 from tests.session.records import Records
 from tests.simulation.faults import strike
@@ -121,6 +126,13 @@ class World:
         )
         self.library = Library("museum", lambda: self.reach("tool pending", self._acting_line()), self.random)
         self._deployment = deployment(self.service, terms=TERMS)
+        self.money = InProcessBudgets(wall=self.wall)
+        budgeted = Settings(
+            budget_session=plan.budgets.session,
+            budget_principal_day=plan.budgets.principal,
+            budget_day=plan.budgets.day,
+        )
+        self._budgets = Budgets(budgeted, self.money, of=own_name_only, wall=self.wall)
         self.registry = SessionRegistry(
             sessions,
             furnish=self._furnish,
@@ -133,6 +145,7 @@ class World:
             transcription_model=TRANSCRIPTION_MODEL,
             prices=BOOK,
             guard=(SlowLook(self.random), GUARD) if plan.guarded else None,
+            budgets=self._open_tab if plan.budgets else None,
         )
         self.key = KEY if plan.needs_key else None
         authenticator = Authenticator(KeyRing(Secret(self.key) if self.key else None), Mint(MemoryTicketStore()))
@@ -143,9 +156,18 @@ class World:
         """Whether there was a SIGTERM."""
         return self.drained_at is not None
 
+    @property
+    def is_out_of_money(self) -> bool:
+        """Whether somebody could not be answered for want of it."""
+        told = ("a budget nears its end", "session refused: a budget is spent")
+        return any(line["event"] in told and line.get("stage", "spent") == "spent" for line in self.log)
+
     def wall(self) -> float:
         """The wall clock: seconds since 1970."""
         return EPOCH_S + trio.current_time() + self.wall_offset_s
+
+    async def _open_tab(self, principal: Principal) -> Tab | None:
+        return await self._budgets.open(principal)
 
     async def _furnish(self, kb_id: str | None) -> Furnishing:
         await trio.lowlevel.checkpoint()

@@ -65,7 +65,7 @@ async def test_strangers_do_not_see_it() -> None:
     assert (await app(LOCAL, api_denied=True).test_client().get("/metrics")).status_code == 401
 
 
-# What only a fault counts; each has a test of its own beside the room that it happens in.
+# What only a fault counts, or a budget; each has a test of its own beside the room that it happens in.
 FAULTS = {
     "liveavatar_errors_total",
     "liveavatar_breaker_recoveries_total",
@@ -75,6 +75,9 @@ FAULTS = {
     "liveavatar_unknown_prices_total",
     "liveavatar_records_lost_total",
     "liveavatar_export_failures_total",
+    "liveavatar_budget_left_usd",
+    "liveavatar_budget_stages_total",
+    "liveavatar_reservations_refused_total",
 }
 PRICES = """
 [[price]]

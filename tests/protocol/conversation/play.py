@@ -6,11 +6,13 @@ An honest service keeps its own rules, however late it is read. A hostile one re
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
+from protocol.conversation.actions import BudgetReached
 from protocol.conversation.service_watch import RESPONSE_DEADLINE
 from protocol.conversation.succession import RECONNECT_DEADLINE
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event, Shape
-from tests.protocol.conversation.talk import SOURCE, Talk, ask, typed
+from tests.protocol.conversation.talk import SOURCE, Purse, Talk, ask, typed
 
 SHAPES: tuple[Shape, ...] = (
     ("say",),
@@ -30,6 +32,11 @@ SHAPES: tuple[Shape, ...] = (
 # Few and short, so that what is lost, repeated or named wrongly is often something that matters.
 _KEPT_FRAMES = 40
 _SETTLING_TRIES = 10
+# From one that has no short answer, over those for some of them, to one that never ends.
+_BUDGETS = ("0.05", "0.09", "0.36", "100")
+
+# More than any response of the model service costs.
+ONE_RESPONSE_USD = Decimal("0.05")
 
 Op = tuple[str, int]
 
@@ -47,6 +54,7 @@ class Play:
             answers_speech=not setting & 8,
             next_shape=self._next_shape,
             opened=not setting & 16,
+            purse=Purse(_BUDGETS[setting >> 6 & 3]) if setting & 32 else None,
         )
         self.opened = not setting & 16
         self.honest = True
@@ -89,6 +97,7 @@ class Play:
             "opens": self._opens,
             "a connection is lost": lambda n: n > 7 and self.opened and self.talk.lose_upstream(),
             "settles": lambda n: self._settles(),
+            "is paid": lambda n: self.talk.pay(),
         }
         self.hostilities: dict[str, Callable[[int], object]] = {
             "repeats": self._repeats,
@@ -240,6 +249,7 @@ class Play:
         self._opens(0)
         self.talk.service.speech_stops()
         self.talk.answer_tools()
+        self.talk.pay()
         for _ in range(_SETTLING_TRIES):
             if self.talk.connection:
                 break
@@ -252,6 +262,8 @@ class Play:
     def check_settled(self) -> None:
         """What must have come of everything once all has settled, if the service kept its rules."""
         talk, oracle = self.talk, self.talk.oracle
+        if talk.purse is not None:
+            assert talk.machine.ledger.usd <= talk.purse.usd + ONE_RESPONSE_USD
         if oracle.closed:
             return
         assert all(stands == "ended" for stands in oracle.shown.values()), oracle.shown
@@ -264,12 +276,19 @@ class Play:
                 assert outputs == 1 or (outputs == 0 and talk.configuration.show_tools), f"{call_id} was not answered"
         beginnings = {(event["response"]["metadata"] or {}).get("mark") for event in talk.got("response.created")}
         errors = {error["event_id"] for error in talk.errors()} - {None}
-        refusals = ("conversation_already_has_active_response", "response_cancelled", "response_timeout")
+        refusals = (
+            "conversation_already_has_active_response",
+            "response_cancelled",
+            "response_timeout",
+            "budget_spent",
+        )
         nameless = sum(error["event_id"] is None and error["code"] in refusals for error in talk.errors())
         unanswered = [mark for mark, named in self.asked.items() if mark not in beginnings and named not in errors]
         anonymous = [mark for mark in unanswered if self.asked[mark] is None]
         assert not set(unanswered) - set(anonymous), f"neither an answer nor an error for {unanswered}"
         assert len(anonymous) <= nameless, f"neither an answer nor an error for {anonymous}"
+        if any(isinstance(action, BudgetReached) and action.stage == "spent" for action in talk.actions):
+            return  # what was still to be said cannot be paid
         for round_ in oracle.completed:
             excused = round_ in oracle.excused or talk.service.begun_by.get(round_) in oracle.dropped
             assert round_ in oracle.followed or excused or self._left_to_client(round_), f"nothing follows {round_}"

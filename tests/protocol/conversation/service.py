@@ -59,6 +59,8 @@ class Service:
         self._next_shape = next_shape
         self._count = 0
         self._interrupts, self._answers_speech = interrupts, answers_speech
+        # It does as its session says; one that does not answers whatever it was told.
+        self.heeds = True
         self.session: Event = {
             "type": "realtime",
             "object": "realtime.session",
@@ -200,8 +202,13 @@ class Service:
                     "transcript": "When does it open?",
                 }
             )
-            if self._answers_speech and self.active is None:
+            if self._answers_by_itself and self.active is None:
                 self._begin({}, None)
+
+    @property
+    def _answers_by_itself(self) -> bool:
+        detection = self.session.get("audio", {}).get("input", {}).get("turn_detection") or {}
+        return self._answers_speech and (not self.heeds or detection.get("create_response") is not False)
 
     def _commit(self, item_id: str) -> None:
         previous = self.items[-1] if self.items else None

@@ -6,11 +6,13 @@ Two wires of frames lie between machine and service, ``up`` and ``service.down``
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from protocol.avatar.events import Source
 from protocol.conversation.actions import (
     Action,
+    BudgetReached,
     Called,
     Charge,
     Check,
@@ -22,6 +24,8 @@ from protocol.conversation.actions import (
     Ignored,
     PurgeAudio,
     Record,
+    Reservation,
+    Reserve,
     RunTool,
     Said,
     SetDeadline,
@@ -51,6 +55,30 @@ BOOK = open_book()
 WALL = 1_800_000_000.0
 
 
+class Purse:
+    """A budget of one session, as a tab answers for it."""
+
+    def __init__(self, usd: str) -> None:
+        self.usd = Decimal(usd)
+        self.spent = self.held = Decimal(0)
+        self.most = Decimal(0)
+
+    def renew(self, asked: Reserve) -> Reservation:
+        """Books what was spent, and sets aside what is asked for, if there is so much."""
+        left = max(Decimal(0), self.held - (asked.spent - self.spent))
+        self.spent = asked.spent
+        fits = self.usd - self.spent >= asked.hold
+        self.held = asked.hold if fits else min(left, asked.hold)
+        self.most = max(self.most, self.held)
+        return Reservation(
+            spent=self.spent,
+            held=self.held,
+            refused_by="" if fits else "session",
+            left=self.usd - self.spent,
+            share=self.spent / self.usd,
+        )
+
+
 class Talk:
     """One conversation.
 
@@ -78,6 +106,7 @@ class Talk:
         opened: bool = True,
         limits: Limits | None = None,
         guard: GuardPolicy | None = None,
+        purse: "Purse | None" = None,
     ) -> None:
         waiting = deque(shapes)
         self.service = Service(
@@ -96,7 +125,10 @@ class Talk:
             limits=limits,
             guard=guard,
             prices=BOOK,
+            budgeted=purse is not None,
         )
+        self.purse = purse
+        self.reserves: deque[Reserve] = deque()
         self.oracle = Oracle(self.service.begun_by, show_tools=show_tools, interrupts=interrupts)
         self.now = 100.0
         self.terms = Terms(deployment="here", model="gpt-realtime")
@@ -120,6 +152,8 @@ class Talk:
         return f"{self._ids:06d}"
 
     def _perform(self, actions: list[Action]) -> list[Action]:
+        self.reserves.extend(action for action in actions if isinstance(action, Reserve))
+        self.oracle.owed_by_guard += sum(map(_asks_later, actions)) if self.purse is not None else 0
         self.oracle.check(actions)
         self.actions += actions
         for action in actions:
@@ -174,7 +208,7 @@ class Talk:
     def upstream(self, event: Event | bytes) -> list[Action]:
         """A frame of the service arrives."""
         frame = event if isinstance(event, bytes) else json.dumps({"event_id": "event_x", **event}).encode()
-        if self.configuration.guarded and b"input_audio_buffer.committed" in frame:
+        if (self.configuration.guarded or self.purse) and b"input_audio_buffer.committed" in frame:
             self.oracle.owed_by_guard += 1
         if self.connection:
             self.oracle.service_says(frame)
@@ -203,6 +237,16 @@ class Talk:
         del self.checks[check_id]
         self.oracle.something_else()
         return self._perform(self.machine.on_checked(check_id, Verdict(passes, rule), self.now))
+
+    def pay(self) -> int:
+        """The purse answers what was asked of it; returns how many that were."""
+        answered = 0
+        while self.reserves and self.purse is not None:
+            answered += 1
+            self.oracle.something_else()
+            reservation = self.purse.renew(self.reserves.popleft())
+            self._perform(self.machine.on_reserved(reservation, self.now))
+        return answered
 
     def deadline(self, name: str) -> list[Action]:
         """A deadline fires."""
@@ -243,7 +287,7 @@ class Talk:
 
     def settle(self, *, generate: bool = True) -> None:
         """Lets everything run until nothing moves any more; tools stay unanswered."""
-        while self.pump(1000) + (self.service.generate(1000) if generate else 0) + self.deliver(1000):
+        while self.pump(1000) + (self.service.generate(1000) if generate else 0) + self.deliver(1000) + self.pay():
             pass
 
     def answer_tools(self) -> None:
@@ -304,6 +348,16 @@ class Talk:
         """The one call that runs."""
         (call_id,) = self.tools
         return call_id
+
+
+def _asks_later(action: Action) -> bool:
+    """Whether a request of the machine's own will follow from this, that it owes to its budget."""
+    if isinstance(action, BudgetReached):
+        return action.stage == "spent"  # a goodbye
+    # What began without money is cancelled, and asked for when there is some.
+    if not isinstance(action, ToUpstream) or b'"response.cancel"' not in action.frame:
+        return False
+    return b'"response_id"' in action.frame and BY_CLIENT.encode() not in action.frame
 
 
 def ask(text: str | None = None, **params: Any) -> Event:

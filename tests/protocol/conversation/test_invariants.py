@@ -15,7 +15,7 @@ HOSTILITIES = sorted(_PLAIN.hostilities)
 FLOW = ["asks", "service reads", "service speaks", "service speaks", "arrives", "arrives", "arrives", "tool ends"]
 
 N = st.integers(0, 9)
-SETTING = st.integers(0, 31)
+SETTING = st.integers(0, 255)
 SHAPES = st.lists(st.integers(0, 12), max_size=12)
 
 
@@ -50,7 +50,7 @@ def test_many_long_conversations(hostile: bool) -> None:
     names = OPS + FLOW * 3 + (HOSTILITIES if hostile else [])
     for seed in range(150):
         chance = random.Random(seed)
-        play = Play(chance.randrange(32), [chance.randrange(13) for _ in range(40)])
+        play = Play(chance.randrange(256), [chance.randrange(13) for _ in range(40)])
         happenings = [(chance.choice(names), chance.randrange(10)) for _ in range(200)]
         try:
             play.play(happenings)
