@@ -149,9 +149,9 @@ class Settings:
         None,
         "Database of the records: postgresql://user:password@host/database; without it a file in the data folder.",
     )
-    records_keep: float = _setting(
+    records_keep: int = _setting(
         "LIVEAVATAR_RECORDS_KEEP",
-        0.0,
+        0,
         "Age at which sessions are erased; 0 keeps them for ever.",
         unit="days",
         minimum=0,
@@ -161,8 +161,15 @@ class Settings:
         True,
         "Take addresses, telephone numbers, card and account numbers out of what was said before it is recorded.",
     )
+    redact_hook: str | None = _setting(
+        "LIVEAVATAR_REDACT_HOOK",
+        None,
+        "Function, as module:function, that gets each text after that and gives what is kept of it.",
+    )
     unrecorded: bool = _setting(
-        "LIVEAVATAR_UNRECORDED", False, "Let sessions in also when they cannot be recorded; else they get 503."
+        "LIVEAVATAR_UNRECORDED",
+        False,
+        "Let sessions begin and go on also when they cannot be recorded; else new ones get 503.",
     )
     journal_max: int = _setting(
         "LIVEAVATAR_JOURNAL_MAX",

@@ -4,13 +4,14 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 import trio
 
 from protocol.endings import EndReason
 from protocol.errors import OperatorFault
+from server.hook import BadHook, find_hook
 from server.settings import Settings
 from server.store.archive import Archive
 from server.store.base import JournalFault, SchemaFault
@@ -20,7 +21,7 @@ from server.store.journal_intake import Bounds
 from server.store.journal_segments import Segments
 from server.store.places import JOURNAL_FOLDER, RECORDINGS_FOLDER, database_of
 from server.store.recording import Recordings
-from server.store.redaction import Redaction
+from server.store.redaction import Redaction, RedactionHook
 from server.store.sql import SqlRecords, utc_now
 from server.store.sql_address import described
 
@@ -54,7 +55,7 @@ async def open_records(settings: Settings) -> AsyncIterator[Archive]:
         journal = Journal(
             Segments(folder),
             store,
-            redact=Redaction(rules=settings.redact).redact,
+            redact=_redaction(settings).redact,
             bounds=Bounds(disk=settings.journal_max * _MIB),
         )
         longest_s = settings.session_max * _SESSION_MAX_FACTOR
@@ -79,6 +80,16 @@ async def open_records(settings: Settings) -> AsyncIterator[Archive]:
             raise OperatorFault(f"{fault} ({setting}).", code="records_unusable", reason=EndReason.INTERNAL) from fault
     finally:
         folder.close()
+
+
+def _redaction(settings: Settings) -> Redaction:
+    try:
+        # What it gives is looked at each time that it is called.
+        hook = cast("RedactionHook", find_hook(settings.redact_hook)) if settings.redact_hook is not None else None
+    except BadHook as error:
+        text = f"LIVEAVATAR_REDACT_HOOK: {error}"
+        raise OperatorFault(text, code="records_unusable", reason=EndReason.INTERNAL) from None
+    return Redaction(rules=settings.redact, hook=hook)
 
 
 def _journal_folder(data_dir: Path) -> DiskFolder:

@@ -1,8 +1,11 @@
 """Makes the transcript guard that the settings ask for."""
 
+from typing import cast
+
 from protocol.conversation.guard import GuardPolicy
 from protocol.errors import OperatorFault
-from server.security.transcript_guard import BadHook, TranscriptGuard, read_hook
+from server.hook import BadHook, find_hook
+from server.security.transcript_guard import Hook, TranscriptGuard
 from server.security.transcript_rules import BadRules, read_rules
 from server.settings import Settings
 
@@ -21,7 +24,7 @@ def open_transcript_guard(settings: Settings) -> tuple[TranscriptGuard, GuardPol
     except BadRules as error:
         raise OperatorFault(f"LIVEAVATAR_GUARD_RULES: {error}", code="transcript_guard") from None
     try:
-        hook = read_hook(settings.guard_hook) if settings.guard_hook is not None else None
+        hook = cast("Hook", find_hook(settings.guard_hook)) if settings.guard_hook is not None else None
     except BadHook as error:
         raise OperatorFault(f"LIVEAVATAR_GUARD_HOOK: {error}", code="transcript_guard") from None
     guard = TranscriptGuard(rules, hook, timeout_s=settings.guard_timeout, fails_open=fails_open)

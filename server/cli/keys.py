@@ -33,7 +33,8 @@ two seconds, and ends the sessions of a revoked key. A key is printed once, when
 it is made: what is kept (keys.json in the data folder) does not open anything.
 
 Scopes: talk (hold conversations), mint (make tickets and client secrets for
-pages), records (read what was said), administer (see the server's condition).
+pages), records (read what was said), administer (the server's condition,
+ending and erasing sessions).
 """
 
 _EPILOG = """\

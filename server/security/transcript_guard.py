@@ -3,7 +3,6 @@
 Implements ``server.session.base.TranscriptGuard``.
 """
 
-import importlib
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -30,10 +29,6 @@ Hook: TypeAlias = Callable[[str], str | None] | Callable[[str], Awaitable[str | 
 
 Plain functions run in a thread, async ones under Trio.
 """
-
-
-class BadHook(Exception):
-    """The function that is to look at transcripts cannot be found; the text says why."""
 
 
 class TranscriptGuard:
@@ -83,22 +78,3 @@ class TranscriptGuard:
     def _unchecked(self, why: str) -> Verdict:
         _log.warning("a transcript could not be checked", why=why, passes=self._fails_open)
         return Verdict(passes=self._fails_open, rule=UNCHECKED)
-
-
-def read_hook(name: str) -> Hook:
-    """The function at ``module:function``.
-
-    Raises:
-        BadHook: there is none.
-    """
-    module_name, colon, function_name = name.partition(":")
-    if not colon or not module_name or not function_name.isidentifier():
-        raise BadHook(f"{name!r} is not module:function")
-    try:
-        found = getattr(importlib.import_module(module_name), function_name, None)
-    except Exception as error:  # noqa: BLE001 - importing runs the operator's own code
-        raise BadHook(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from None
-    if not callable(found):
-        raise BadHook(f"{module_name} has no function {function_name}")
-    hook: Hook = found
-    return hook

@@ -11,7 +11,7 @@ import trio.lowlevel
 import trio.testing
 
 from protocol.conversation.actions import Verdict
-from server.security.transcript_guard import TEXT_MAX_CHARS, UNCHECKED, BadHook, Hook, TranscriptGuard, read_hook
+from server.security.transcript_guard import TEXT_MAX_CHARS, UNCHECKED, Hook, TranscriptGuard
 from server.security.transcript_rules import RULES_MAX, BadRules, read_rules
 
 RULES = """\
@@ -131,10 +131,3 @@ async def test_nobody_hides_behind_a_long_text(file: Path) -> None:
     assert await guard(file=file).check(long) == Verdict(passes=False, rule=UNCHECKED)
     assert await guard(file=file, fails_open=True).check(long) == Verdict(passes=True, rule=UNCHECKED)
     assert (await guard(file=file).check(("sea " * 1_990) + "the password")).rule == "secrets"
-
-
-def test_a_hook_is_found_by_its_name() -> None:
-    assert read_hook(f"{__name__}:plain") is plain
-    for name in ("", "x", "os:", ":x", "os:no_such", "no.such.module:x", "os:path.join", f"{__name__}:RULES"):
-        with pytest.raises(BadHook):
-            read_hook(name)
