@@ -25,4 +25,5 @@ def find_hook(name: str) -> Callable[..., object]:
         raise BadHook(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from None
     if not callable(found):
         raise BadHook(f"{module_name} has no function {function_name}")
-    return found
+    function: Callable[..., object] = found
+    return function
