@@ -612,9 +612,7 @@ class Answers:
             sent_ms: how much of an item's sound was sent, in milliseconds.
         """
         self._shown.fail_out_of_band()
-        for request in self._asking.requests.lose_cancelled():
-            if request.by_client:
-                self._asking.refuse_cancelled(request.event_id)
+        self.lose_cancelled()
         turn = self._turn
         owed, self._asking.owed_to_speech = self._asking.owed_to_speech, False
         if turn is not None and turn.phase is Phase.GENERATING:
@@ -626,6 +624,12 @@ class Answers:
             # Placed, and lost before it could be run: another connection would wait for its result for ever.
             if self._configuration.runs_here(entry.item["name"]) and entry.item["call_id"] not in self._calls:
                 self._history.deleted(entry.id)
+
+    def lose_cancelled(self) -> None:
+        """The connection is left, and with it the end of what was asked for and cancelled before it had begun."""
+        for request in self._asking.requests.lose_cancelled():
+            if request.by_client:
+                self._asking.refuse_cancelled(request.event_id)
 
     def _break_off(self, turn: Turn, sent_ms: Callable[[str], float]) -> None:
         said = []

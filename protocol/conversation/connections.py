@@ -328,6 +328,8 @@ class Connections:
         self._service.connection_replaced()
         self._client.settle_truncations()
         self._succession.take_over()
+        # Else the next answer would be taken for theirs.
+        self._answers.lose_cancelled()
         self._answers.sent_again()
         self._watch.connection_replaced()
 

@@ -10,7 +10,7 @@ from protocol.conversation.limits import Limits
 from protocol.conversation.requests import REQUEST_LOST_S
 from protocol.conversation.service_watch import RESPONSE_DEADLINE
 from protocol.conversation.shown_responses import ENDED_KEPT
-from protocol.conversation.succession import RECONNECT_DEADLINE
+from protocol.conversation.succession import RECONNECT_DEADLINE, ROLLOVER_DEADLINE
 from protocol.endings import EndReason
 from tests.protocol.conversation.service import CLIENT_TOOL, SERVER_TOOL, Event
 from tests.protocol.conversation.talk import SOURCE, Talk, ask, typed, with_client_tool
@@ -927,3 +927,21 @@ def test_a_note_of_ours_that_the_service_repeats_stays_out_of_the_conversation()
         ("message", "assistant"),
         ("message", "system"),
     ]
+
+
+def test_what_was_cancelled_on_a_connection_that_is_left_is_not_what_the_next_one_answers() -> None:
+    talk = Talk(("say", "say"), limits=Limits(connection_s=100, rollover_s=20))
+    talk.client({**ask(), "event_id": "first"})
+    talk.now += 80
+    talk.deadline(ROLLOVER_DEADLINE)
+    talk.open()
+    talk.settle()
+    # Nothing is wanted of the old connection any more, so the next takes over before that has said so.
+    talk.client({"type": "response.cancel"})
+    (error,) = talk.got("error")
+    assert error["error"]["code"] == "response_cancelled"
+    assert error["error"]["event_id"] == "first"
+    talk.client(ask())
+    talk.settle()
+    assert talk.got("response.done")[-1]["response"]["status"] == "completed"
+    assert not talk.machine._answers.owes_response
