@@ -37,3 +37,12 @@ def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finally:
         index.close()
     return data_dir
+
+
+@pytest.fixture
+def data_dir(prepared_data: Path, tmp_path: Path) -> Path:
+    """A data folder of this test's own, with the knowledge bases of all: what is recorded stays in it."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "knowledge").symlink_to(prepared_data / "knowledge")
+    return folder

@@ -27,15 +27,6 @@ KEY = "canary-of-the-settings-1234"
 REVOKED_S = 5.0
 
 
-@pytest.fixture
-def data_dir(prepared_data: Path, tmp_path: Path) -> Path:
-    """A data folder of this test's own, with the knowledge bases of all."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "knowledge").symlink_to(prepared_data / "knowledge")
-    return folder
-
-
 async def post(server: Running, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
     content = msgspec.json.encode(body) if body is not None else b""
     fields = {"Host": f"localhost:{server.port}", "Content-Length": str(len(content)), **headers}

@@ -124,10 +124,10 @@ image = { input = 5, cached = 0.5 }
 
 
 @pytest.mark.slow
-async def test_money_that_is_spent_is_still_spent_after_a_kill(prepared_data: Path, tmp_path: Path) -> None:
+async def test_money_that_is_spent_is_still_spent_after_a_kill(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(PRICES)
     environment = {"LIVEAVATAR_PRICES": str(tmp_path / "prices.toml"), "LIVEAVATAR_BUDGET_SESSION": "100"}
-    async with serving_process(prepared_data, **environment) as server:
+    async with serving_process(data_dir, **environment) as server:
         async with server.opened() as client:
             await client.type("Who founded the museum?")
             await client.send("response.create")
@@ -142,7 +142,7 @@ async def test_money_that_is_spent_is_still_spent_after_a_kill(prepared_data: Pa
         await trio.sleep(0.5)
         server.process.kill()
     environment["LIVEAVATAR_BUDGET_DAY"] = str(spent)
-    async with serving_process(prepared_data, **environment) as server:
+    async with serving_process(data_dir, **environment) as server:
         assert [line["spent_today_usd"] for line in server.log if line["event"] == "budgets"] == [str(spent)]
         async with server.client() as client:
             refused = await client.until("error", PATIENCE_S)

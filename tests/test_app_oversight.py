@@ -28,15 +28,6 @@ QUESTION = "Who founded the museum?"
 SOON_S = 5.0
 
 
-@pytest.fixture
-def data_dir(prepared_data: Path, tmp_path: Path) -> Path:
-    """A data folder of this test's own, with the knowledge bases of all."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "knowledge").symlink_to(prepared_data / "knowledge")
-    return folder
-
-
 def keys_of(data_dir: Path) -> dict[str, str]:
     """A key for each scope, and one for all."""
     file = KeyFile(data_dir)

@@ -45,15 +45,6 @@ KEY = "sk-of-nobody-at-all"
 QUESTION = "Who founded the museum?"
 
 
-@pytest.fixture
-def data_dir(prepared_data: Path, tmp_path: Path) -> Path:
-    """A data folder of a test's own: what is recorded stays in it."""
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
-    shutil.copytree(prepared_data / KNOWLEDGE_FOLDER, data_dir / KNOWLEDGE_FOLDER)
-    return data_dir
-
-
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[Cluster]:
     with cluster() as running:
