@@ -250,9 +250,14 @@ class ServiceSide:
     def _deleted(self, connection: Connection, frame: bytes, event: server.ItemDeleted) -> None:
         if event.item_id in connection.deletions:
             connection.deletions.remove(event.item_id)
+            connection.deleted.add(event.item_id)
+            return
+        asked = self._outlet.journal.settle("conversation.item.deleted", event.item_id)
+        if asked is None and event.item_id in connection.deleted:
+            # It was made again under its id since, and nobody asked for this.
+            self._outlet.do(Ignored("upstream", "conversation.item.deleted", "that is known already"))
             return
         self._history.deleted(event.item_id)
-        self._outlet.journal.settle("conversation.item.deleted", event.item_id)
         if event.item_id not in self._hidden:
             self._outlet.to_client(frame)
 

@@ -55,7 +55,8 @@ class Connection:
         created_event_id: of the service's greeting.
         known: the items it holds, and in which version.
         echoes: items it was told by us, whose placing the client must not see.
-        deletions: items it was told to delete by us.
+        deletions: items it was told to delete by us, and has not.
+        deleted: those that it has; a service may say so twice.
         last_told: the last item it was told before it could stand by.
         transcription_model: what transcribes speech there; None is what the session is configured with.
         paused: it was told to answer nothing by itself for want of money.
@@ -72,6 +73,7 @@ class Connection:
     known: dict[str, int] = field(default_factory=dict)
     echoes: set[str] = field(default_factory=set)
     deletions: list[str] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
     last_told: str | None = None
     transcription_model: str | None = None
     paused: bool = False

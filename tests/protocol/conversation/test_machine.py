@@ -392,6 +392,26 @@ def test_who_speaks_over_the_answer_is_heard_and_the_model_knows_what_was_not() 
     assert [status for _, status in talk.lives()] == ["in_progress", "cancelled"]
 
 
+def test_a_deletion_of_ours_that_is_said_twice_does_not_forget_what_was_made_again() -> None:
+    talk = speaking()
+    talk.settle()
+    item_id = spoken_item(talk)
+    current = talk.machine._connections._succession.current
+    assert current is not None
+    current.deletions.append(item_id)
+    deleted = {"type": "conversation.item.deleted", "item_id": item_id}
+    talk.upstream(deleted)
+    talk.upstream(deleted)
+    assert talk.got("conversation.item.deleted") == []
+    assert talk.machine._history.get(item_id) is not None
+    assert talk.ignored()[-1].event_type == "conversation.item.deleted"
+    # The client may still delete it.
+    talk.client({"type": "conversation.item.delete", "item_id": item_id})
+    talk.settle()
+    assert len(talk.got("conversation.item.deleted")) == 1
+    assert talk.machine._history.get(item_id) is None
+
+
 def test_what_the_client_says_was_played_is_where_the_answer_is_cut() -> None:
     talk = speaking()
     talk.client({"type": "avatar.playback", "item_id": spoken_item(talk), "played_ms": 40.5})
