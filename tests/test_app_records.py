@@ -421,7 +421,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("may not mount a disk")
+        pytest.skip("needs root that may mount a tmpfs")
     try:
         yield folder
     finally:

@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.telemetry.posts import taking
 
 
 class Collector:
@@ -77,29 +78,15 @@ def collecting() -> Iterator[Collector]:
     """A collector on a loopback port for the length of the block."""
     collector = Collector()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            collector.held.wait(30)
-            if collector.status == 200:
-                collector.headers.append({name.lower(): value for name, value in self.headers.items()})
-                collector.bodies.append((self.path, body))
-            self.send_response(collector.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def take(path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        collector.held.wait(30)
+        if collector.status == 200:
+            collector.headers.append(headers)
+            collector.bodies.append((path, body))
+        return collector.status, b""
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    collector.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield collector
-    finally:
-        collector.held.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with taking(take) as collector.url:
+        try:
+            yield collector
+        finally:
+            collector.held.set()
