@@ -46,7 +46,7 @@ FAULTS = (
 NOT_YET = {
     "database": "kept in memory here, as a journal would write it; journal and database have tests of their own",
     "Redis": "there is no Redis yet: one process owns all sessions",
-    "SIGKILL": "nothing outlives the process yet: there is no state that a restart could find",
+    "SIGKILL": "what outlives the process is the records: tests/store and tests/test_app_records.py kill it",
 }
 CELLS = tuple((fault, phase) for fault in FAULTS for phase in PHASES)
 
