@@ -1,4 +1,4 @@
-"""What every test folder shares: how Hypothesis works here, and a data folder that servers can start from."""
+"""What every test folder shares: how Hypothesis works here, and data folders that servers can start from."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,28 +21,30 @@ def logs_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the shipped knowledge bases in it, made once; servers under test find nothing to do there."""
+def shipped_knowledge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the shipped knowledge bases, made once; servers under test find nothing to do there."""
     # Imported here: tests of one room must not need all the others.
     from server.app import KNOWLEDGE_FOLDER
     from server.knowledge.shipped import load_shipped
     from server.knowledge.sqlite import KnowledgeIndex
 
-    data_dir = tmp_path_factory.mktemp("data")
-    folder = data_dir / KNOWLEDGE_FOLDER
+    folder = tmp_path_factory.mktemp("shipped") / KNOWLEDGE_FOLDER
     folder.mkdir()
     index = KnowledgeIndex(folder)
     try:
         load_shipped(index)
     finally:
         index.close()
-    return data_dir
+    return folder
 
 
 @pytest.fixture
-def data_dir(prepared_data: Path, tmp_path: Path) -> Path:
-    """A data folder of this test's own, with the knowledge bases of all: what is recorded stays in it."""
+def data_dir(shipped_knowledge: Path, tmp_path: Path) -> Path:
+    """A data folder of this test's own, with the knowledge bases of all: no test meets what another left there.
+
+    Sessions that a killed server left, keys, money that was spent today.
+    """
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "knowledge").symlink_to(prepared_data / "knowledge")
+    (folder / shipped_knowledge.name).symlink_to(shipped_knowledge)
     return folder

@@ -27,8 +27,8 @@ async def answer_to(client: Client, question: str) -> tuple[str, Json]:
     return said, done["response"]
 
 
-async def test_a_question_on_the_avatar_endpoint_is_answered_with_its_sources(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server, server.opened() as client:
+async def test_a_question_on_the_avatar_endpoint_is_answered_with_its_sources(data_dir: Path) -> None:
+    async with serving(data_dir) as server, server.opened() as client:
         said, done = await answer_to(client, "Who founded the museum?")
         assert "Ottilie Marsh" in said
         assert done["status"] == "completed"
@@ -43,8 +43,8 @@ async def test_a_question_on_the_avatar_endpoint_is_answered_with_its_sources(pr
 
 
 @pytest.mark.parametrize("path", ["/v1/realtime?model=gpt-realtime", "/openai/v1/realtime?model=gpt-realtime"])
-async def test_a_question_on_the_drop_in_endpoints(prepared_data: Path, path: str) -> None:
-    async with serving(prepared_data) as server, server.opened(path) as client:
+async def test_a_question_on_the_drop_in_endpoints(data_dir: Path, path: str) -> None:
+    async with serving(data_dir) as server, server.opened(path) as client:
         said, _ = await answer_to(client, "Who founded the museum?")
         assert "Ottilie Marsh" in said
         kinds = set(client.types())
@@ -53,8 +53,8 @@ async def test_a_question_on_the_drop_in_endpoints(prepared_data: Path, path: st
         assert "search_knowledge_base" not in str(shown)
 
 
-async def test_another_knowledge_base_has_other_answers(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server:
+async def test_another_knowledge_base_has_other_answers(data_dir: Path) -> None:
+    async with serving(data_dir) as server:
         async with server.opened("/v1/realtime?kb_id=liveavatar") as client:
             said, _ = await answer_to(client, "Who founded the museum?")
             assert "Ottilie Marsh" not in said
@@ -64,8 +64,8 @@ async def test_another_knowledge_base_has_other_answers(prepared_data: Path) -> 
             assert (await client.closed())[0] == 4404
 
 
-async def test_a_key_is_asked_for_where_there_is_one(prepared_data: Path) -> None:
-    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+async def test_a_key_is_asked_for_where_there_is_one(data_dir: Path) -> None:
+    async with serving(data_dir, api_key=Secret(KEY)) as server:
         status, error = await server.refused("/v1/realtime")
         assert (status, error["code"]) == (401, "missing_api_key")
         status, error = await server.refused("/v1/realtime", Authorization="Bearer wrong")
@@ -97,8 +97,8 @@ async def test_a_key_is_asked_for_where_there_is_one(prepared_data: Path) -> Non
         {"Forwarded": "for=10.1.2.3"},
     ],
 )
-async def test_without_a_key_only_this_machine_comes_in(prepared_data: Path, headers: dict[str, str]) -> None:
-    async with serving(prepared_data) as server:
+async def test_without_a_key_only_this_machine_comes_in(data_dir: Path, headers: dict[str, str]) -> None:
+    async with serving(data_dir) as server:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name != "Host")
         host = headers.get("Host", f"localhost:{server.port}")
         for path, upgrade in (("/ws", True), ("/v1/realtime", True), ("/", False)):
@@ -124,8 +124,8 @@ async def test_a_data_folder_that_cannot_be_used_is_named_and_nothing_stays_open
     gc.collect()  # an open listener would be a ResourceWarning, and that an error
 
 
-async def test_health(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server:
+async def test_health(data_dir: Path) -> None:
+    async with serving(data_dir) as server:
         status, _, body = await server.get("/health/live")
         assert (status, msgspec.json.decode(body)) == (200, {"status": "alive"})
         status, _, body = await server.get("/health/ready")
@@ -140,8 +140,8 @@ async def test_health(prepared_data: Path) -> None:
             assert {base["kb_id"] for base in health["knowledge_bases"]} >= {"museum", "liveavatar"}
 
 
-async def test_the_page_is_served_with_its_files_and_the_knowledge_api(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server:
+async def test_the_page_is_served_with_its_files_and_the_knowledge_api(data_dir: Path) -> None:
+    async with serving(data_dir) as server:
         status, headers, body = await server.get("/")
         assert status == 200
         assert headers["content-type"] == "text/html; charset=utf-8"
@@ -162,8 +162,8 @@ async def test_the_page_is_served_with_its_files_and_the_knowledge_api(prepared_
         assert "9:30 am" in document["text"][document["start"] : document["end"]]
 
 
-async def test_the_page_and_the_probes_are_open_with_a_key_and_show_no_secret(prepared_data: Path) -> None:
-    async with serving(prepared_data, api_key=Secret(KEY), allowed_hosts="avatars.example") as server:
+async def test_the_page_and_the_probes_are_open_with_a_key_and_show_no_secret(data_dir: Path) -> None:
+    async with serving(data_dir, api_key=Secret(KEY), allowed_hosts="avatars.example") as server:
         for path in ("/", "/health/live", "/health/ready"):
             status, _, body = await server.get(path, Host="avatars.example", X_Forwarded_For="10.1.2.3")
             assert status == 200

@@ -71,8 +71,8 @@ async def test_keys_are_made_and_revoked_while_the_server_runs(data_dir: Path) -
         assert (await server.refused("/v1/realtime"))[0] == 401, "the last key is gone, and the door is not open"
 
 
-async def test_a_page_of_a_server_with_keys_asks_it_for_a_ticket(prepared_data: Path) -> None:
-    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+async def test_a_page_of_a_server_with_keys_asks_it_for_a_ticket(data_dir: Path) -> None:
+    async with serving(data_dir, api_key=Secret(KEY)) as server:
         assert (await post(server, "/api/tickets"))[0] == 401
         assert (await post(server, "/api/tickets", Authorization="Bearer wrong"))[0] == 401
         origin = f"http://127.0.0.1:{server.port}"
@@ -85,8 +85,8 @@ async def test_a_page_of_a_server_with_keys_asks_it_for_a_ticket(prepared_data: 
             assert (await again.closed())[0] == 4401
 
 
-async def test_a_client_secret_opens_the_realtime_path(prepared_data: Path) -> None:
-    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+async def test_a_client_secret_opens_the_realtime_path(data_dir: Path) -> None:
+    async with serving(data_dir, api_key=Secret(KEY)) as server:
         body = {"session": {"type": "realtime", "instructions": "Be brief."}}
         status, answer = await post(server, "/v1/realtime/client_secrets", body, Authorization=f"Bearer {KEY}")
         assert status == 200
@@ -97,7 +97,7 @@ async def test_a_client_secret_opens_the_realtime_path(prepared_data: Path) -> N
         assert (status, answer["error"]["code"]) == (403, "insufficient_scope")
 
 
-async def test_tokens_of_an_issuer_open_what_they_name(prepared_data: Path) -> None:
+async def test_tokens_of_an_issuer_open_what_they_name(data_dir: Path) -> None:
     def answer(request: Request) -> Any:
         if request.path == "/tenant/.well-known/openid-configuration":
             return json_answer(200, {"issuer": issuer.url + "/tenant", "jwks_uri": issuer.url + "/keys"})
@@ -111,7 +111,7 @@ async def test_tokens_of_an_issuer_open_what_they_name(prepared_data: Path) -> N
             times = {"iat": now, "nbf": now, "exp": now + 600, "iss": f"{issuer.url}/tenant"}
             return token(claims(**{**times, "kbs": ["museum"], **changes}))
 
-        async with serving(prepared_data, **settings) as server:
+        async with serving(data_dir, **settings) as server:
             async with server.opened(init={"token": made()}) as client:
                 assert client.of("avatar.session")[0]["kb_id"] == "museum"
             async with server.opened("/v1/realtime", headers={"Authorization": f"Bearer {made()}"}):
@@ -256,8 +256,8 @@ async def test_open_to_all_is_warned_about_at_every_start(data_dir: Path) -> Non
         assert (await server.get("/health"))[0] == 403
 
 
-async def test_who_is_refused_over_http_is_counted_and_stands_in_the_log(prepared_data: Path) -> None:
-    async with serving_process(prepared_data, LIVEAVATAR_API_KEY=KEY) as server:
+async def test_who_is_refused_over_http_is_counted_and_stands_in_the_log(data_dir: Path) -> None:
+    async with serving_process(data_dir, LIVEAVATAR_API_KEY=KEY) as server:
         for _ in range(7):
             assert (await post(server, "/api/tickets", {}, api_key="la_canary-guess"))[0] == 401
             assert (await server.get("/api/knowledge-bases", Authorization="Bearer la_canary-guess"))[0] == 401

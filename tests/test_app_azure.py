@@ -102,9 +102,9 @@ async def assert_no_canary(server: Process) -> None:
 
 
 async def test_an_identity_in_place_of_keys_and_a_key_that_is_rotated(
-    prepared_data: Path, subscription: Subscription
+    data_dir: Path, subscription: Subscription
 ) -> None:
-    async with serving_process(prepared_data, **subscription.environment) as server:
+    async with serving_process(data_dir, **subscription.environment) as server:
         for _ in range(2):
             assert "Ottilie Marsh" in await answered(server, FIRST_KEY)
         # Of one good token there are two connections; nobody asked Entra on the way.
@@ -131,7 +131,7 @@ async def test_an_identity_in_place_of_keys_and_a_key_that_is_rotated(
     ],
 )
 async def test_what_is_wrong_is_said_to_the_client_and_by_the_check_with_the_setting_to_look_at(
-    prepared_data: Path, subscription: Subscription, what: str, names: list[str]
+    data_dir: Path, subscription: Subscription, what: str, names: list[str]
 ) -> None:
     environment = {**subscription.environment, "LIVEAVATAR_API_KEY": ""}
     match what:
@@ -143,13 +143,13 @@ async def test_what_is_wrong_is_said_to_the_client_and_by_the_check_with_the_set
             environment["AZURE_OPENAI_DEPLOYMENT"] = "gone"
         case "a wrong key":
             environment["AZURE_OPENAI_API_KEY"] = "not-the-key"
-    async with serving_process(prepared_data, **environment) as server, server.client() as client:
+    async with serving_process(data_dir, **environment) as server, server.client() as client:
         error = (await client.until("error", PATIENCE_S))["error"]
         assert all(name in error["message"] for name in names), error
         code, _ = await client.closed(PATIENCE_S)
         assert code == 4502
         await assert_no_canary(server)
-    checked = await run_check(prepared_data, environment)
+    checked = await run_check(data_dir, environment)
     assert checked.returncode == 1
     problems = [line for line in checked.stdout.splitlines() if line.startswith("PROBLEM")]
     assert all(name in problems[0] for name in names), problems
@@ -175,7 +175,7 @@ def plain_environment() -> dict[str, str]:
 
 @pytest.mark.parametrize("what", ["the vault is down", "the secret is not there", "it is too short"])
 async def test_a_secret_that_cannot_be_had_stops_the_start_and_names_the_setting(
-    prepared_data: Path, subscription: Subscription, what: str
+    data_dir: Path, subscription: Subscription, what: str
 ) -> None:
     environment = dict(subscription.environment)
     match what:
@@ -186,7 +186,7 @@ async def test_a_secret_that_cannot_be_had_stops_the_start_and_names_the_setting
         case "it is too short":
             subscription.vault.put("access-key", "short")
     found = await trio.run_process(
-        [sys.executable, "-m", "server.cli", "serve", "--port", "0", "--data-dir", str(prepared_data)],
+        [sys.executable, "-m", "server.cli", "serve", "--port", "0", "--data-dir", str(data_dir)],
         env={**plain_environment(), **environment},
         cwd=str(Path(__file__).parents[1]),
         capture_stderr=True,
@@ -213,12 +213,12 @@ def two_deployments(tmp_path: Path, first_port: int, second_port: int) -> dict[s
     return {"LIVEAVATAR_DEPLOYMENTS": str(tmp_path / "deployments.toml"), "BOTH_KEY": AZURE_KEY}
 
 
-async def test_a_deployment_that_has_no_place_left_sends_to_the_next(prepared_data: Path, tmp_path: Path) -> None:
+async def test_a_deployment_that_has_no_place_left_sends_to_the_next(data_dir: Path, tmp_path: Path) -> None:
     azure = SimulatorSettings(service="azure", api_key=AZURE_KEY)
     scarce = SimulatorSettings(service="azure", api_key=AZURE_KEY, quota=1)
     async with simulator(scarce) as first, simulator(azure) as second:
         environment = two_deployments(tmp_path, first.addresses[0][1], second.addresses[0][1])
-        async with serving_process(prepared_data, **environment) as server, server.opened() as one:
+        async with serving_process(data_dir, **environment) as server, server.opened() as one:
             assert (first.open_connections, second.open_connections) == (1, 0)
             for _ in range(2):
                 assert "Ottilie Marsh" in await answered(server)
@@ -231,7 +231,7 @@ async def test_a_deployment_that_has_no_place_left_sends_to_the_next(prepared_da
             await assert_no_canary(server)
 
 
-async def test_a_session_goes_on_at_the_other_deployment_when_its_own_dies(prepared_data: Path, tmp_path: Path) -> None:
+async def test_a_session_goes_on_at_the_other_deployment_when_its_own_dies(data_dir: Path, tmp_path: Path) -> None:
     port = await free_port()
     command = ("simulate", "--service", "azure", "--key", AZURE_KEY)
     async with (
@@ -239,7 +239,7 @@ async def test_a_session_goes_on_at_the_other_deployment_when_its_own_dies(prepa
         listening_process(*command, port=port) as dying,
     ):
         environment = two_deployments(tmp_path, port, second.addresses[0][1])
-        async with serving_process(prepared_data, **environment) as server, server.opened() as client:
+        async with serving_process(data_dir, **environment) as server, server.opened() as client:
             await client.type("My name is Ada.")
             await client.send("response.create")
             await client.until("response.done", PATIENCE_S)

@@ -81,7 +81,7 @@ async def answer_to(client: Client, question: str) -> str:
     return said
 
 
-async def test_an_index_is_made_filled_searched_and_answers(place: Place, prepared_data: Path) -> None:
+async def test_an_index_is_made_filled_searched_and_answers(place: Place, data_dir: Path) -> None:
     filled = await place.run("ingest", "skerry", str(place.folder))
     assert filled.returncode == 0, filled.stderr
     assert "skerry: 1 added" in filled.stdout
@@ -92,7 +92,7 @@ async def test_an_index_is_made_filled_searched_and_answers(place: Place, prepar
     assert checked.returncode == 0, checked.stdout
     assert "knowledge base skerry in 127.0.0.1" in checked.stdout
 
-    async with serving_process(prepared_data, **place.environment) as server:
+    async with serving_process(data_dir, **place.environment) as server:
         async with server.opened(init={"kb_id": "skerry"}) as client:
             assert "seven" in await answer_to(client, QUESTION)
             (citations,) = client.of("avatar.citations")
@@ -141,12 +141,10 @@ async def test_the_check_names_the_setting_to_look_at(place: Place, changes: dic
     assert "Traceback" not in checked.stderr
 
 
-async def test_a_server_starts_while_the_search_service_is_down_and_says_so_aloud(
-    place: Place, prepared_data: Path
-) -> None:
+async def test_a_server_starts_while_the_search_service_is_down_and_says_so_aloud(place: Place, data_dir: Path) -> None:
     place.stand_in.fail(503, times=10_000)
     async with (
-        serving_process(prepared_data, **place.environment) as server,
+        serving_process(data_dir, **place.environment) as server,
         server.opened(init={"kb_id": "skerry"}) as client,
     ):
         said = await answer_to(client, QUESTION)

@@ -66,8 +66,8 @@ ANSWERED: list[tuple[str | bytes, str]] = [
 
 
 @pytest.mark.parametrize("path", ["/ws", "/v1/realtime"])
-async def test_wrong_events_are_answered_and_the_session_goes_on(prepared_data: Path, path: str) -> None:
-    async with beside_a_bystander(prepared_data) as server, server.opened(path) as client:
+async def test_wrong_events_are_answered_and_the_session_goes_on(data_dir: Path, path: str) -> None:
+    async with beside_a_bystander(data_dir) as server, server.opened(path) as client:
         for wrong, code in ANSWERED:
             await client.websocket.send_message(wrong)
             error = await client.until("error")
@@ -98,20 +98,20 @@ async def closed_with(client: Client) -> tuple[list[str], int]:
     ],
     ids=["malformed", "no init", "wrong type", "unknown kb", "binary", "over 64 KiB", "empty"],
 )
-async def test_a_wrong_first_frame(prepared_data: Path, first: str | bytes, codes: list[str], close: int) -> None:
-    async with serving(prepared_data) as server, server.client(init={}) as client:
+async def test_a_wrong_first_frame(data_dir: Path, first: str | bytes, codes: list[str], close: int) -> None:
+    async with serving(data_dir) as server, server.client(init={}) as client:
         await client.websocket.send_message(first)
         assert await closed_with(client) == (codes, close)
 
 
-async def test_no_first_frame(prepared_data: Path) -> None:
-    async with beside_a_bystander(prepared_data, init_timeout=0.3) as server, server.client(init={}) as client:
+async def test_no_first_frame(data_dir: Path) -> None:
+    async with beside_a_bystander(data_dir, init_timeout=0.3) as server, server.client(init={}) as client:
         assert await closed_with(client) == (["init_timeout"], 4408)
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/ws", 1024 * 1024), ("/v1/realtime", 21 * 1024 * 1024)])
-async def test_frames_that_are_too_big(prepared_data: Path, path: str, limit: int) -> None:
-    async with beside_a_bystander(prepared_data) as server, server.opened(path) as client:
+async def test_frames_that_are_too_big(data_dir: Path, path: str, limit: int) -> None:
+    async with beside_a_bystander(data_dir) as server, server.opened(path) as client:
         event = '{"type":"input_audio_buffer.clear","pad":"%s"}'
         await client.send_text(event % ("x" * (limit - len(event) + 2)))
         error = await client.until("error", PATIENCE_S)
@@ -136,24 +136,24 @@ NO_HTTP = [
 ]
 
 
-async def test_garbage_instead_of_http(prepared_data: Path) -> None:
-    async with beside_a_bystander(prepared_data) as server:
+async def test_garbage_instead_of_http(data_dir: Path) -> None:
+    async with beside_a_bystander(data_dir) as server:
         for garbage in NO_HTTP:
             async with await server.raw(garbage) as stream:
                 answer = await to_end(stream)
             assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 505")), (garbage[:40], answer[:80])
 
 
-async def test_half_a_request_and_then_silence(prepared_data: Path) -> None:
-    async with beside_a_bystander(prepared_data, head_timeout=0.3) as server:
+async def test_half_a_request_and_then_silence(data_dir: Path) -> None:
+    async with beside_a_bystander(data_dir, head_timeout=0.3) as server:
         halves = (b"", b"G", b"GET /ws HTTP/1.1\r\nHost: local", handshake_bytes("/ws", server.port)[:-2])
         for half in halves:
             async with await server.raw(half) as stream:
                 assert (await to_end(stream)).startswith(b"HTTP/1.1 408 "), half
 
 
-async def test_silence_after_half_a_frame(prepared_data: Path) -> None:
-    async with beside_a_bystander(prepared_data, init_timeout=0.3, close_timeout=0.3) as server:
+async def test_silence_after_half_a_frame(data_dir: Path) -> None:
+    async with beside_a_bystander(data_dir, init_timeout=0.3, close_timeout=0.3) as server:
         whole = frame(TEXT, msgspec.json.encode(INIT))
         async with await server.raw(handshake_bytes("/ws", server.port) + whole[:10]) as stream:
             answer = await to_end(stream)
@@ -177,8 +177,8 @@ async def test_silence_after_half_a_frame(prepared_data: Path) -> None:
     ],
     ids=["utf-8", "interleaved", "opcode", "long ping", "unmasked", "reserved bit", "fragments", "big binary"],
 )
-async def test_broken_frames(prepared_data: Path, bytes_: bytes, close: int) -> None:
-    async with beside_a_bystander(prepared_data) as server:
+async def test_broken_frames(data_dir: Path, bytes_: bytes, close: int) -> None:
+    async with beside_a_bystander(data_dir) as server:
         stream = await server.raw(handshake_bytes("/ws", server.port))
         async with stream:
             await stream.receive_some()
@@ -188,9 +188,9 @@ async def test_broken_frames(prepared_data: Path, bytes_: bytes, close: int) -> 
     assert int.from_bytes(frames[-1][1][:2], "big") == close
 
 
-async def test_everything_glued_into_one_segment(prepared_data: Path) -> None:
+async def test_everything_glued_into_one_segment(data_dir: Path) -> None:
     """Handshake and first frames in one piece: a stock server dies of it."""
-    async with serving(prepared_data) as server:
+    async with serving(data_dir) as server:
         glued = handshake_bytes("/ws", server.port) + frame(TEXT, msgspec.json.encode(INIT)) + frame(TEXT, b"{")
         async with await server.raw(glued) as stream:
             seen = b""
@@ -200,8 +200,8 @@ async def test_everything_glued_into_one_segment(prepared_data: Path) -> None:
         assert b"avatar.session" in seen
 
 
-async def test_connections_cut_at_any_moment(prepared_data: Path) -> None:
-    async with beside_a_bystander(prepared_data) as server:
+async def test_connections_cut_at_any_moment(data_dir: Path) -> None:
+    async with beside_a_bystander(data_dir) as server:
         whole = handshake_bytes("/ws", server.port) + frame(TEXT, msgspec.json.encode(INIT)) + frame(TEXT, b"{}")
         for length in range(0, len(whole), 7):
             stream = await server.raw(whole[:length])

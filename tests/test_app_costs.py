@@ -68,8 +68,8 @@ async def service_until(
         await over.wait()
 
 
-async def test_the_embedded_simulator_is_priced_and_free(prepared_data: Path) -> None:
-    async with serving_process(prepared_data) as server:
+async def test_the_embedded_simulator_is_priced_and_free(data_dir: Path) -> None:
+    async with serving_process(data_dir) as server:
         async with server.opened() as client:
             told = await ask(client)
             assert (told["cost_usd"], told["session_cost_usd"]) == ("0", "0")
@@ -81,7 +81,7 @@ async def test_the_embedded_simulator_is_priced_and_free(prepared_data: Path) ->
 
 
 async def test_a_session_that_changes_its_deployment_is_priced_by_each_for_what_it_did(
-    prepared_data: Path, tmp_path: Path
+    data_dir: Path, tmp_path: Path
 ) -> None:
     over = trio.Event()
     async with simulator(SERVICE) as second, trio.open_nursery() as nursery:
@@ -94,7 +94,7 @@ async def test_a_session_that_changes_its_deployment_is_priced_by_each_for_what_
         )
         (tmp_path / "deployments.toml").write_text(rows)
         environment = {"LIVEAVATAR_DEPLOYMENTS": str(tmp_path / "deployments.toml"), "BOTH_KEY": KEY}
-        async with serving_process(prepared_data, **environment) as server:
+        async with serving_process(data_dir, **environment) as server:
             async with server.opened() as client:
                 told = [await ask(client), await ask(client, "When is it open?")]
                 in_sweden = worth(first.meter.usage, REALTIME, "1.1")
@@ -115,7 +115,7 @@ async def test_a_session_that_changes_its_deployment_is_priced_by_each_for_what_
             assert [line for line in server.log if line["event"] == "price in doubt"] == []
 
 
-async def test_a_model_that_nobody_knows_is_an_alarm_and_dear(prepared_data: Path, tmp_path: Path) -> None:
+async def test_a_model_that_nobody_knows_is_an_alarm_and_dear(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(
         '[[price]]\nmodels = ["gpt-realtime"]\nunit = "1M tokens"\naudio = { output = 999 }\n'
     )
@@ -126,7 +126,7 @@ async def test_a_model_that_nobody_knows_is_an_alarm_and_dear(prepared_data: Pat
             "AZURE_OPENAI_DEPLOYMENT": "avatar-prod",
             "LIVEAVATAR_PRICES": str(tmp_path / "prices.toml"),
         }
-        async with serving_process(prepared_data, **environment) as server:
+        async with serving_process(data_dir, **environment) as server:
             for _ in range(2):
                 async with server.opened() as client:
                     await ask(client)

@@ -138,10 +138,10 @@ async def weathered_s(data_dir: Path) -> float:
     return slowest[-1]
 
 
-async def test_all_are_cut_off_at_once_and_all_are_back(prepared_data: Path) -> None:
+async def test_all_are_cut_off_at_once_and_all_are_back(data_dir: Path) -> None:
     # The machine does other things too: what counts is what it can do.
     for _ in range(TRIES):
-        if (last_back_s := await weathered_s(prepared_data)) <= BACK_S:
+        if (last_back_s := await weathered_s(data_dir)) <= BACK_S:
             break
     assert last_back_s <= BACK_S
 
@@ -172,8 +172,8 @@ async def visits(server: Running, count: int) -> None:
             nursery.start_soon(visitor)
 
 
-async def test_many_cuts_leave_nothing(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server:
+async def test_many_cuts_leave_nothing(data_dir: Path) -> None:
+    async with serving(data_dir) as server:
         await visits(server, WARM_UP_CYCLES)
         gc.collect()
         before = await at_rest()

@@ -25,9 +25,9 @@ async def told_to_go(client: Client) -> tuple[list[str], int]:
     ("number", "reason", "code"), [(signal.SIGTERM, "restarting", 1012), (signal.SIGINT, "going_away", 1001)]
 )
 async def test_a_signal_ends_sessions_with_a_word_and_the_process_with_0(
-    prepared_data: Path, number: signal.Signals, reason: str, code: int
+    data_dir: Path, number: signal.Signals, reason: str, code: int
 ) -> None:
-    async with serving_process(prepared_data, LIVEAVATAR_SHUTDOWN_GRACE="3") as server:
+    async with serving_process(data_dir, LIVEAVATAR_SHUTDOWN_GRACE="3") as server:
         async with server.opened() as avatar, server.opened("/v1/realtime") as other, server.client(init={}) as silent:
             await avatar.type("Who founded the museum?")
             await avatar.send("response.create")
@@ -51,8 +51,8 @@ async def test_a_signal_ends_sessions_with_a_word_and_the_process_with_0(
         assert not [entry for entry in server.log if entry["level"] in ("error", "critical")]
 
 
-async def test_readiness_goes_first_and_nobody_new_is_let_in(prepared_data: Path) -> None:
-    async with serving_process(prepared_data, LIVEAVATAR_SHUTDOWN_GRACE="1", LIVEAVATAR_CLOSE_TIMEOUT="1") as server:
+async def test_readiness_goes_first_and_nobody_new_is_let_in(data_dir: Path) -> None:
+    async with serving_process(data_dir, LIVEAVATAR_SHUTDOWN_GRACE="1", LIVEAVATAR_CLOSE_TIMEOUT="1") as server:
         stubborn = await server.raw(handshake_bytes("/ws", server.port) + INIT_FRAME)
         async with stubborn:
             await stubborn.receive_some()
@@ -63,9 +63,9 @@ async def test_readiness_goes_first_and_nobody_new_is_let_in(prepared_data: Path
             assert await server.exited(PATIENCE_S) == 0
 
 
-async def test_clients_that_do_not_go_hold_the_process_no_longer_than_the_grace(prepared_data: Path) -> None:
+async def test_clients_that_do_not_go_hold_the_process_no_longer_than_the_grace(data_dir: Path) -> None:
     """One takes nothing, one never says anything, one sent half a request."""
-    async with serving_process(prepared_data, LIVEAVATAR_SHUTDOWN_GRACE="2", LIVEAVATAR_CLOSE_TIMEOUT="1") as server:
+    async with serving_process(data_dir, LIVEAVATAR_SHUTDOWN_GRACE="2", LIVEAVATAR_CLOSE_TIMEOUT="1") as server:
         head = handshake_bytes("/ws", server.port)
         ask = frame(TEXT, b'{"type":"response.create"}')
         async with (
@@ -82,8 +82,8 @@ async def test_clients_that_do_not_go_hold_the_process_no_longer_than_the_grace(
             assert trio.current_time() - stopping_at < 2 + 2
 
 
-async def test_a_second_signal_means_now(prepared_data: Path) -> None:
-    async with serving_process(prepared_data, LIVEAVATAR_SHUTDOWN_GRACE="60", LIVEAVATAR_CLOSE_TIMEOUT="60") as server:
+async def test_a_second_signal_means_now(data_dir: Path) -> None:
+    async with serving_process(data_dir, LIVEAVATAR_SHUTDOWN_GRACE="60", LIVEAVATAR_CLOSE_TIMEOUT="60") as server:
         stubborn = await server.raw(handshake_bytes("/ws", server.port) + INIT_FRAME)
         async with stubborn:
             await stubborn.receive_some()
@@ -97,13 +97,13 @@ async def test_a_second_signal_means_now(prepared_data: Path) -> None:
             assert trio.current_time() - again_at < 3
 
 
-async def test_a_port_that_is_taken_is_said_in_a_sentence(prepared_data: Path) -> None:
-    async with serving_process(prepared_data) as server:
+async def test_a_port_that_is_taken_is_said_in_a_sentence(data_dir: Path) -> None:
+    async with serving_process(data_dir) as server:
         import subprocess
         import sys
 
         done = await trio.run_process(
-            [sys.executable, "-m", "server.cli", "serve", "--port", str(server.port), "--data-dir", str(prepared_data)],
+            [sys.executable, "-m", "server.cli", "serve", "--port", str(server.port), "--data-dir", str(data_dir)],
             capture_stderr=True,
             check=False,
             stdin=subprocess.DEVNULL,

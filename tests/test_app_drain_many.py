@@ -143,11 +143,11 @@ async def drain_once(data_dir: Path) -> Drain:
     return drain
 
 
-async def test_a_full_process_goes_in_time_and_tells_everybody_who_listens(prepared_data: Path) -> None:
+async def test_a_full_process_goes_in_time_and_tells_everybody_who_listens(data_dir: Path) -> None:
     drains: list[Drain] = []
     # The machine does other things too: a single run may be tried again. Of many all must be in time.
     for number in range(1, RUNS + 1 if FULL else RUNS + TRIES):
-        drain = await drain_once(prepared_data)
+        drain = await drain_once(data_dir)
         print(
             f"run {number}: unready after {drain.unready_s * 1000:.0f} ms, exit {drain.exit_code} after "
             f"{drain.exit_s:.2f} s, told {drain.told}, closed {dict(drain.codes)}, answers {dict(drain.answers)}"

@@ -79,9 +79,9 @@ async def at_rest() -> dict[str, int]:
     }
 
 
-async def test_many_visits_leave_nothing(prepared_data: Path) -> None:
+async def test_many_visits_leave_nothing(data_dir: Path) -> None:
     # Some visitors vanish without a word; what is left of them is what is counted, once they are given up.
-    async with serving(prepared_data, resume_window=0.2) as server:
+    async with serving(data_dir, resume_window=0.2) as server:
         await visits(server, WARM_UP_CYCLES)
         before = await at_rest()
         began = trio.current_time()
@@ -170,7 +170,7 @@ async def delays_of_sound_and_events(server: Running, *, with_tool: bool) -> lis
     return delays
 
 
-async def test_a_slow_tool_is_not_felt(prepared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_tool_is_not_felt(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = 0
 
     async def slow(_self: SqliteKnowledgeBase, _query: str, *, limit: int) -> list[Passage]:
@@ -185,7 +185,7 @@ async def test_a_slow_tool_is_not_felt(prepared_data: Path, monkeypatch: pytest.
         upstream = await nursery.start(serve_websocket, echo_service, "127.0.0.1", 0, None)
         base_url = f"http://127.0.0.1:{upstream.port}/v1"
         key = Secret("sk-of-nobody-at-all")
-        async with serving(prepared_data, upstream="openai", openai_api_key=key, openai_base_url=base_url) as server:
+        async with serving(data_dir, upstream="openai", openai_api_key=key, openai_base_url=base_url) as server:
             # The machine does other things too: what counts is what the tool adds at best.
             for _ in range(3):
                 p99 = [

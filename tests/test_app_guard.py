@@ -65,8 +65,8 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
-async def test_pages_and_conversations_over_tls(prepared_data: Path, files: Files) -> None:
-    async with serving(prepared_data, **files.settings) as server:
+async def test_pages_and_conversations_over_tls(data_dir: Path, files: Files) -> None:
+    async with serving(data_dir, **files.settings) as server:
         async with await files.connect(server) as stream:
             await stream.send_all(f"GET / HTTP/1.1\r\nHost: localhost:{server.port}\r\n\r\n".encode())
             page = await to_end(stream)
@@ -85,8 +85,8 @@ async def test_pages_and_conversations_over_tls(prepared_data: Path, files: File
             assert b"tls_required" in await to_end(plain)
 
 
-async def test_a_certificate_is_read_again_while_the_server_runs(prepared_data: Path, files: Files) -> None:
-    async with serving(prepared_data, **files.settings) as server:
+async def test_a_certificate_is_read_again_while_the_server_runs(data_dir: Path, files: Files) -> None:
+    async with serving(data_dir, **files.settings) as server:
         before = await files.serial_number(server)
         wanted = files.issue()
         os.utime(files.chain, ns=(1, 1))
@@ -99,20 +99,20 @@ async def test_a_certificate_is_read_again_while_the_server_runs(prepared_data: 
         assert await files.serial_number(server) == wanted
 
 
-async def test_a_certificate_that_cannot_be_used_is_named_at_the_start(prepared_data: Path, files: Files) -> None:
+async def test_a_certificate_that_cannot_be_used_is_named_at_the_start(data_dir: Path, files: Files) -> None:
     files.key.write_text("rubbish")
     with quiet(), pytest.raises(ExceptionGroup) as caught:
-        await run(Settings(port=0, data_dir=prepared_data, **files.settings))
+        await run(Settings(port=0, data_dir=data_dir, **files.settings))
     (fault,) = leaves(caught.value)
     assert isinstance(fault, OperatorFault)
     assert "LIVEAVATAR_TLS_CERT" in fault.message
 
 
-async def test_behind_a_proxy_that_is_trusted(prepared_data: Path) -> None:
+async def test_behind_a_proxy_that_is_trusted(data_dir: Path) -> None:
     public = {"Host": "10.1.2.3:8000", "X-Forwarded-For": "198.51.100.7", "X-Forwarded-Host": "avatar.example"}
     secure, page = {**public, "X-Forwarded-Proto": "https"}, {"Origin": "https://avatar.example"}
     async with serving(
-        prepared_data,
+        data_dir,
         api_key=Secret(KEY),
         trusted_proxies="127.0.0.1",
         allowed_hosts="avatar.example",
@@ -139,9 +139,9 @@ def _no_host(fields: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in fields.items() if name != "Host"}
 
 
-async def test_limits_are_told_and_counted(prepared_data: Path) -> None:
+async def test_limits_are_told_and_counted(data_dir: Path) -> None:
     async with serving(
-        prepared_data,
+        data_dir,
         connections_per_address=4,
         handshakes_per_address=1,
         handshakes_burst=2,
@@ -166,9 +166,9 @@ async def test_limits_are_told_and_counted(prepared_data: Path) -> None:
         assert details["refused"] == {"address_connection_limit": 1, "event_rate_limit": 1, "session_rate_limit": 1}
 
 
-async def test_who_cuts_its_connection_and_comes_back_has_no_other_burst(prepared_data: Path) -> None:
+async def test_who_cuts_its_connection_and_comes_back_has_no_other_burst(data_dir: Path) -> None:
     init: Json = {"type": "session.init", "kb_id": "museum"}
-    async with serving(prepared_data, events_per_second=1, events_burst=20) as server:
+    async with serving(data_dir, events_per_second=1, events_burst=20) as server:
         began, sent, code = trio.current_time(), 0, None
         for _ in range(20):
             if code is not None:
@@ -193,12 +193,12 @@ async def test_who_cuts_its_connection_and_comes_back_has_no_other_burst(prepare
         assert details["refused"] == {"event_rate_limit": 1}
 
 
-async def test_speech_counts_by_the_format_that_holds(prepared_data: Path) -> None:
+async def test_speech_counts_by_the_format_that_holds(data_dir: Path) -> None:
     telephone = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}}
     refused = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcm", "rate": 24_000}}}, "no_such": 1}
     second = base64.b64encode(bytes([255]) * 8_000).decode()
     async with (
-        serving(prepared_data, audio_per_second=1, audio_burst=5) as server,
+        serving(data_dir, audio_per_second=1, audio_burst=5) as server,
         server.opened("/v1/realtime") as client,
     ):
         assert (await client.ask("session.update", "session.updated", session=telephone))["type"] == "session.updated"
@@ -213,8 +213,8 @@ async def test_speech_counts_by_the_format_that_holds(prepared_data: Path) -> No
         assert taken <= 8
 
 
-async def test_who_finds_no_room_is_told_before_the_websocket_is_opened_and_counted(prepared_data: Path) -> None:
-    async with serving(prepared_data, max_sessions=1) as server, server.opened() as client:
+async def test_who_finds_no_room_is_told_before_the_websocket_is_opened_and_counted(data_dir: Path) -> None:
+    async with serving(data_dir, max_sessions=1) as server, server.opened() as client:
         async with await server.raw(handshake_bytes("/v1/realtime", server.port)) as stream:
             head = (await to_end(stream)).partition(b"\r\n\r\n")[0]
             assert head.startswith(b"HTTP/1.1 503 ")

@@ -64,9 +64,9 @@ async def talked_badly(server: Process, text: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-async def test_whatever_is_said_stays_in_its_line(prepared_data: Path, log_format: str) -> None:
+async def test_whatever_is_said_stays_in_its_line(data_dir: Path, log_format: str) -> None:
     environ = {"LIVEAVATAR_LOG_FORMAT": log_format, "LIVEAVATAR_LOG_LEVEL": "debug"}
-    async with serving_process(prepared_data, **environ) as server:
+    async with serving_process(data_dir, **environ) as server:
         for text in INJECTIONS:
             await said_badly(server, text)
             await talked_badly(server, text)
@@ -83,7 +83,7 @@ async def test_whatever_is_said_stays_in_its_line(prepared_data: Path, log_forma
             assert MARK not in line[:60], line[:200]
 
 
-async def test_what_the_service_says_stays_in_its_line_too(prepared_data: Path) -> None:
+async def test_what_the_service_says_stays_in_its_line_too(data_dir: Path) -> None:
     settings = SimulatorSettings(service="azure", api_key="k" * 20, models=("gpt-realtime",))
     async with simulator(settings) as running:
         environ = {
@@ -92,7 +92,7 @@ async def test_what_the_service_says_stays_in_its_line_too(prepared_data: Path) 
             "AZURE_OPENAI_API_KEY": "x" * 20,
             "LIVEAVATAR_LOG_FORMAT": "console",
         }
-        async with serving_process(prepared_data, **environ) as server, server.client() as client:
+        async with serving_process(data_dir, **environ) as server, server.client() as client:
             with contextlib.suppress(Exception):
                 while True:
                     await client.receive(3)
@@ -102,8 +102,8 @@ async def test_what_the_service_says_stays_in_its_line_too(prepared_data: Path) 
         assert line[:2] == "20", line[:200]
 
 
-async def test_a_connection_that_means_no_good_writes_few_lines(prepared_data: Path) -> None:
-    async with serving_process(prepared_data, LIVEAVATAR_LOG_LEVEL="info", LIVEAVATAR_LOG_FORMAT="json") as server:
+async def test_a_connection_that_means_no_good_writes_few_lines(data_dir: Path) -> None:
+    async with serving_process(data_dir, LIVEAVATAR_LOG_LEVEL="info", LIVEAVATAR_LOG_FORMAT="json") as server:
         for text in INJECTIONS:
             before = len(server.lines)
             async with server.client(init={"kb_id": "museum"}) as client:

@@ -443,11 +443,11 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.parametrize("unrecorded", [False, True])
 async def test_with_a_full_disk_nobody_is_let_in_unless_that_is_wanted(
-    prepared_data: Path, tmp_path: Path, unrecorded: bool
+    data_dir: Path, tmp_path: Path, unrecorded: bool
 ) -> None:
     environ = {"LIVEAVATAR_UNRECORDED": str(unrecorded).lower()}
     with small_disk(tmp_path / "disk", "64m") as disk:
-        shutil.copytree(prepared_data / KNOWLEDGE_FOLDER, disk / KNOWLEDGE_FOLDER)
+        shutil.copytree(data_dir / KNOWLEDGE_FOLDER, disk / KNOWLEDGE_FOLDER)
         async with priced_service() as service, recording_server(disk, service, **environ) as server:
             async with server.opened() as client:
                 await ask(client)
@@ -488,11 +488,11 @@ async def _nobody_is_let_in(server: Process) -> None:
         assert closed.value.reason.code == 1013
 
 
-async def test_with_a_full_disk_no_server_begins(prepared_data: Path, tmp_path: Path) -> None:
+async def test_with_a_full_disk_no_server_begins(data_dir: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "64m") as disk:
         # Without what a killed server left beside its database: the next one removes that, and there is room again.
         beside = shutil.ignore_patterns("*-wal", "*-shm")
-        shutil.copytree(prepared_data / KNOWLEDGE_FOLDER, disk / KNOWLEDGE_FOLDER, ignore=beside)
+        shutil.copytree(data_dir / KNOWLEDGE_FOLDER, disk / KNOWLEDGE_FOLDER, ignore=beside)
         fill(disk)
         text = await _why_not(disk)
     assert str(disk) in text

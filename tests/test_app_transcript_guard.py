@@ -41,9 +41,9 @@ async def said_to(client: Client, question: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["/ws", "/v1/realtime"])
-async def test_what_is_asked_is_answered_or_not(prepared_data: Path, tmp_path: Path, path: str) -> None:
+async def test_what_is_asked_is_answered_or_not(data_dir: Path, tmp_path: Path, path: str) -> None:
     settings = guarding(tmp_path / "rules.txt")
-    async with serving(prepared_data, **settings) as server, server.opened(path) as client:
+    async with serving(data_dir, **settings) as server, server.opened(path) as client:
         assert "10 am" in await said_to(client, "When does the museum open on Saturday?")
         assert client.of("error") == []
         assert await said_to(client, "Who was the founder of the museum?") == SENTENCE
@@ -61,11 +61,9 @@ async def test_what_is_asked_is_answered_or_not(prepared_data: Path, tmp_path: P
         ({"guard_hook": "no.such:hook"}, "LIVEAVATAR_GUARD_HOOK"),
     ],
 )
-async def test_a_guard_that_cannot_be_had_is_no_server(
-    prepared_data: Path, settings: dict[str, object], named: str
-) -> None:
+async def test_a_guard_that_cannot_be_had_is_no_server(data_dir: Path, settings: dict[str, object], named: str) -> None:
     with pytest.raises(OperatorFault, match=named):
-        await run(Settings(port=0, data_dir=prepared_data, transcription_model="w", **settings))  # type: ignore[arg-type]
+        await run(Settings(port=0, data_dir=data_dir, transcription_model="w", **settings))  # type: ignore[arg-type]
 
 
 def test_without_transcripts_there_is_nothing_to_look_at(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ class Seen:
 
 
 @pytest.fixture
-def data(prepared_data: Path, tmp_path: Path) -> Path:
+def data(data_dir: Path, tmp_path: Path) -> Path:
     """A folder of this test's own: without a database the records stay in it."""
-    return Path(shutil.copytree(prepared_data, tmp_path / "data"))
+    return Path(shutil.copytree(data_dir, tmp_path / "data"))
 
 
 @asynccontextmanager

@@ -70,9 +70,9 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(["", *(str(outcome) for outcome in outcomes if outcome.wrong)])
 
 
-async def test_plain_questions_are_answered_with_the_right_fact_and_source(prepared_data: Path) -> None:
+async def test_plain_questions_are_answered_with_the_right_fact_and_source(data_dir: Path) -> None:
     outcomes = []
-    async with serving(prepared_data) as server:
+    async with serving(data_dir) as server:
         for expected in QUESTIONS["answered"]:
             outcome = await asked(server, expected["question"])
             judge_answer(outcome, expected)
@@ -83,9 +83,9 @@ async def test_plain_questions_are_answered_with_the_right_fact_and_source(prepa
     assert right >= ANSWERED_MIN, f"{right} of {len(outcomes)}{table(outcomes)}"
 
 
-async def test_what_the_guide_does_not_say_is_not_known(prepared_data: Path) -> None:
+async def test_what_the_guide_does_not_say_is_not_known(data_dir: Path) -> None:
     outcomes = []
-    async with serving(prepared_data) as server:
+    async with serving(data_dir) as server:
         for expected in QUESTIONS["unknown"]:
             outcome = await asked(server, expected["question"])
             judge_ignorance(outcome)

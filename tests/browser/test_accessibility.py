@@ -60,9 +60,9 @@ async def findings(page: Page, axe: str) -> list[str]:
 
 @pytest.mark.parametrize(("colours", "width", "height"), LOOKS)
 async def test_the_page_has_no_serious_barrier(
-    prepared_data: Path, profile: Path, axe: str, colours: str, width: int, height: int
+    data_dir: Path, profile: Path, axe: str, colours: str, width: int, height: int
 ) -> None:
-    async with visiting(prepared_data, profile) as visit:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await page.emulate(width=width, height=height, mobile=width < 600)
         await page.prefer(prefers_color_scheme=colours)
@@ -81,12 +81,12 @@ async def test_the_page_has_no_serious_barrier(
         assert await findings(page, axe) == []
 
 
-async def test_a_page_that_has_bad_news_has_no_serious_barrier(prepared_data: Path, profile: Path, axe: str) -> None:
-    async with visiting(prepared_data, profile, path="?kb=nowhere") as visit:
+async def test_a_page_that_has_bad_news_has_no_serious_barrier(data_dir: Path, profile: Path, axe: str) -> None:
+    async with visiting(data_dir, profile, path="?kb=nowhere") as visit:
         await visit.page.until_text("#notice", "There is no such knowledge base")
         assert await findings(visit.page, axe) == []
 
 
-async def test_the_embedded_example_has_no_serious_barrier(prepared_data: Path, profile: Path, axe: str) -> None:
-    async with visiting(prepared_data, profile, path="embed") as visit:
+async def test_the_embedded_example_has_no_serious_barrier(data_dir: Path, profile: Path, axe: str) -> None:
+    async with visiting(data_dir, profile, path="embed") as visit:
         assert await findings(visit.page, axe) == []

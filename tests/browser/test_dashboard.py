@@ -308,11 +308,9 @@ async def test_with_many_sessions_it_is_there_at_once(tmp_path: Path) -> None:
         assert min(sessions) < SESSION_PAGE_S
 
 
-async def test_somebody_who_talks_is_seen_and_ended_and_read_afterwards(prepared_data: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "knowledge").symlink_to(prepared_data / "knowledge")
+async def test_somebody_who_talks_is_seen_and_ended_and_read_afterwards(data_dir: Path, tmp_path: Path) -> None:
     async with (
-        serving_on(tmp_path / "data") as port,
+        serving_on(data_dir) as port,
         browser(tmp_path / "visitor") as visitor,
         browser(tmp_path / "operator") as page,
     ):

@@ -60,8 +60,8 @@ def write_wav(file: Path, parts: Sequence[tuple[float, bool]], rate: int = 48_00
         sound.writeframes(struct.pack(f"<{len(samples)}h", *samples))
 
 
-async def test_the_face_is_there_at_once(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_the_face_is_there_at_once(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         took: list[float] = []
         # The browser's own start belongs to the first time only, and the machine may be busy at any time: what is
@@ -86,9 +86,9 @@ async def test_the_face_is_there_at_once(prepared_data: Path, profile: Path) -> 
 # The mouth follows the server's visemes; where there are none, the sound alone.
 @pytest.mark.parametrize("without", ["", "page.face.follow(() => ({ ...page.avatar.mouth(), visemes: null }))"])
 async def test_a_typed_question_is_answered_with_its_sources_by_a_moving_mouth(
-    prepared_data: Path, profile: Path, without: str
+    data_dir: Path, profile: Path, without: str
 ) -> None:
-    async with visiting(prepared_data, profile) as visit:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await connected(page)
         assert await page.text("#connection") == "Connected"
@@ -132,8 +132,8 @@ async def test_a_typed_question_is_answered_with_its_sources_by_a_moving_mouth(
         assert await page.evaluate("document.querySelector('.source').ariaExpanded") == "true"
 
 
-async def test_what_was_heard_is_told_to_the_server(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_what_was_heard_is_told_to_the_server(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await connected(page)
         await page.evaluate("""(() => {
@@ -161,8 +161,8 @@ async def test_what_was_heard_is_told_to_the_server(prepared_data: Path, profile
 
 
 @pytest.mark.parametrize("way", ["button", "escape", "question"])
-async def test_an_interruption_silences_the_avatar_at_once(prepared_data: Path, profile: Path, way: str) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_an_interruption_silences_the_avatar_at_once(data_dir: Path, profile: Path, way: str) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await connected(page)
         await page.evaluate("""for (const kind of ["pointerdown", "keydown"])
@@ -201,11 +201,11 @@ async def test_an_interruption_silences_the_avatar_at_once(prepared_data: Path, 
             await page.until_text("#log", "Ottilie Marsh")
 
 
-async def test_speech_is_noticed_and_answered_honestly(prepared_data: Path, profile: Path, tmp_path: Path) -> None:
+async def test_speech_is_noticed_and_answered_honestly(data_dir: Path, profile: Path, tmp_path: Path) -> None:
     sound = tmp_path / "speech.wav"
     write_wav(sound, [(0.8, False), (1.4, True), (6.0, False)])
     flag = f"--use-file-for-fake-audio-capture={sound}%noloop"
-    async with visiting(prepared_data, profile, flag) as visit:
+    async with visiting(data_dir, profile, flag) as visit:
         page = visit.page
         await connected(page)
         await page.click("#microphone")
@@ -225,11 +225,11 @@ async def test_speech_is_noticed_and_answered_honestly(prepared_data: Path, prof
         assert await page.evaluate("document.querySelector('#live').hidden")
 
 
-async def test_speaking_silences_the_avatar(prepared_data: Path, profile: Path, tmp_path: Path) -> None:
+async def test_speaking_silences_the_avatar(data_dir: Path, profile: Path, tmp_path: Path) -> None:
     sound = tmp_path / "speech.wav"
     write_wav(sound, [(1.5, False), (1.2, True), (8.0, False)])
     flag = f"--use-file-for-fake-audio-capture={sound}%noloop"
-    async with visiting(prepared_data, profile, flag) as visit:
+    async with visiting(data_dir, profile, flag) as visit:
         page = visit.page
         await connected(page)
         await page.ask(LONG)
@@ -244,11 +244,11 @@ async def test_speaking_silences_the_avatar(prepared_data: Path, profile: Path, 
         await page.until_text("#log", "Interrupted.")
 
 
-async def test_the_server_is_lost_and_found_again(prepared_data: Path, profile: Path) -> None:
+async def test_the_server_is_lost_and_found_again(data_dir: Path, profile: Path) -> None:
     port = await free_port()
     async with browser(profile) as page:
         await page.emulate()
-        async with killable(prepared_data, port):
+        async with killable(data_dir, port):
             await page.open(f"http://localhost:{port}/")
             await connected(page)
             await page.ask("Thank you!")
@@ -257,7 +257,7 @@ async def test_the_server_is_lost_and_found_again(prepared_data: Path, profile: 
         await page.until_text("#notice", "Try now")
         assert await page.text("#connection") == "Connection lost, trying again…"
         assert await page.run("page.face.state") == "reconnecting"
-        async with killable(prepared_data, port) as server:
+        async with killable(data_dir, port) as server:
             await page.until(CONNECTED)
             await page.until_text("#log", "This is a new conversation: the avatar does not remember")
             assert await page.evaluate("document.querySelector('#notice').hidden")
@@ -267,8 +267,8 @@ async def test_the_server_is_lost_and_found_again(prepared_data: Path, profile: 
             await page.until("told.closed.some(({ code }) => code === 1012)")
 
 
-async def test_an_unknown_knowledge_base_is_said_and_another_one_chosen(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile, path="?kb=nowhere") as visit:
+async def test_an_unknown_knowledge_base_is_said_and_another_one_chosen(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile, path="?kb=nowhere") as visit:
         page = visit.page
         await page.until_text("#notice", "There is no such knowledge base")
         assert await page.text("#connection") == "Not connected"
@@ -283,8 +283,8 @@ async def test_an_unknown_knowledge_base_is_said_and_another_one_chosen(prepared
         assert "kb=liveavatar" in await page.evaluate("location.search")
 
 
-async def test_a_key_is_asked_for_where_one_is_needed(prepared_data: Path, profile: Path) -> None:
-    async with serving_on(prepared_data, api_key=Secret("opensesame-123456")) as port, browser(profile) as page:
+async def test_a_key_is_asked_for_where_one_is_needed(data_dir: Path, profile: Path) -> None:
+    async with serving_on(data_dir, api_key=Secret("opensesame-123456")) as port, browser(profile) as page:
         await page.emulate()
         await page.open(f"http://localhost:{port}/")
         await page.until_text("#notice", "This server needs a key")
@@ -303,8 +303,8 @@ async def test_a_key_is_asked_for_where_one_is_needed(prepared_data: Path, profi
         await page.until("document.querySelector('.document mark')")
 
 
-async def test_a_refused_microphone_is_said_and_questions_can_be_typed(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_a_refused_microphone_is_said_and_questions_can_be_typed(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await connected(page)
         await page.evaluate(
@@ -321,9 +321,9 @@ async def test_a_refused_microphone_is_said_and_questions_can_be_typed(prepared_
     ("error", "said"), [("NotFoundError", "No microphone was found."), ("NotReadableError", "microphone")]
 )
 async def test_a_microphone_that_is_missing_or_taken_is_said(
-    prepared_data: Path, profile: Path, error: str, said: str
+    data_dir: Path, profile: Path, error: str, said: str
 ) -> None:
-    async with visiting(prepared_data, profile) as visit:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await connected(page)
         await page.evaluate(
@@ -362,10 +362,10 @@ audio = { input = 32, cached = 0.40, output = 64 }
 """
 
 
-async def test_what_an_answer_cost_is_shown_where_it_costs(prepared_data: Path, profile: Path, tmp_path: Path) -> None:
+async def test_what_an_answer_cost_is_shown_where_it_costs(data_dir: Path, profile: Path, tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICED, encoding="utf-8")
-    async with visiting(prepared_data, profile, own_prices=read_prices(prices, [])) as visit:
+    async with visiting(data_dir, profile, own_prices=read_prices(prices, [])) as visit:
         page = visit.page
         await connected(page)
         await page.ask("Who founded the museum?")
@@ -387,8 +387,8 @@ globalThis.fetch = async (...about) => {
 """
 
 
-async def test_the_browsers_own_speech_recognition_can_ask(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_the_browsers_own_speech_recognition_can_ask(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await page.call("Page.addScriptToEvaluateOnNewDocument", source=RECOGNITION + SLOW_FETCH)
         await page.open(visit.url)
@@ -406,8 +406,8 @@ async def test_the_browsers_own_speech_recognition_can_ask(prepared_data: Path, 
         await page.until("document.querySelector('#microphone').ariaPressed === 'false'")
 
 
-async def test_a_speech_recognition_that_refuses_is_said(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_a_speech_recognition_that_refuses_is_said(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await page.call(
             "Page.addScriptToEvaluateOnNewDocument", source=RECOGNITION + "globalThis.refused = 'not-allowed';"
@@ -420,8 +420,8 @@ async def test_a_speech_recognition_that_refuses_is_said(prepared_data: Path, pr
         await page.until_text("#notice", "The browser refused speech recognition.")
 
 
-async def test_a_browser_without_worklets_shows_the_answers_as_text(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_a_browser_without_worklets_shows_the_answers_as_text(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await page.call("Page.addScriptToEvaluateOnNewDocument", source="delete globalThis.AudioWorkletNode")
         await page.open(visit.url)
@@ -432,14 +432,14 @@ async def test_a_browser_without_worklets_shows_the_answers_as_text(prepared_dat
         await page.until("page.avatar.state === 'listening'")
 
 
-async def test_an_upstream_that_is_gone_is_said(prepared_data: Path, profile: Path) -> None:
+async def test_an_upstream_that_is_gone_is_said(data_dir: Path, profile: Path) -> None:
     gone: dict[str, Any] = {
         "upstream": "openai",
         "openai_base_url": "http://127.0.0.1:9/v1",
         "openai_api_key": Secret("x" * 20),
     }
     async with (
-        serving_on(prepared_data, connect_attempts=1, connect_timeout=1.0, **gone) as port,
+        serving_on(data_dir, connect_attempts=1, connect_timeout=1.0, **gone) as port,
         browser(profile) as page,
     ):
         await page.emulate()
@@ -482,8 +482,8 @@ async def test_markup_is_text(profile: Path, tmp_path: Path) -> None:
         assert await page.evaluate("window.hacked ?? 'no'") == "no"
 
 
-async def test_the_keyboard_is_enough_and_motion_can_be_reduced(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_the_keyboard_is_enough_and_motion_can_be_reduced(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await page.prefer(prefers_reduced_motion="reduce")
         await connected(page)
@@ -497,8 +497,8 @@ async def test_the_keyboard_is_enough_and_motion_can_be_reduced(prepared_data: P
         assert await page.evaluate(head) == await page.evaluate(f"new Promise((r) => setTimeout(() => r({head}), 400))")
 
 
-async def test_the_embedded_example_answers(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile, path="embed") as visit:
+async def test_the_embedded_example_answers(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile, path="embed") as visit:
         page = visit.page
         page.module = "/static/liveavatar.js"
         await page.until("document.querySelector('#face').dataset.state === 'listening'")
@@ -506,8 +506,8 @@ async def test_the_embedded_example_answers(prepared_data: Path, profile: Path) 
         await page.until_text("#caption", "Ottilie Marsh")
 
 
-async def test_a_very_long_answer_stays_readable(prepared_data: Path, profile: Path) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_a_very_long_answer_stays_readable(data_dir: Path, profile: Path) -> None:
+    async with visiting(data_dir, profile) as visit:
         page = visit.page
         await connected(page)
         words = "x" * 400 + " word" * 3_000

@@ -78,8 +78,8 @@ async def answered(page: Page, question: str, words: str) -> None:
     await page.until("told.answered?.length")
 
 
-async def test_a_cut_in_an_answer_is_hardly_noticed(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_a_cut_in_an_answer_is_hardly_noticed(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         await page.ask(FOUNDER)
         await page.until(SPEAKING)
         await trio.sleep(0.3)
@@ -108,8 +108,8 @@ async def test_a_cut_in_an_answer_is_hardly_noticed(prepared_data: Path, profile
         await answered(page, "When does the museum open on Saturday?", "10 am to 6 pm")
 
 
-async def test_many_cuts_double_nothing_and_lose_nothing(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_many_cuts_double_nothing_and_lose_nothing(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         await page.ask(FOUNDER)
         for number in range(1, 6):
             await trio.sleep(0.25)
@@ -132,9 +132,9 @@ async def test_many_cuts_double_nothing_and_lose_nothing(prepared_data: Path, pr
 
 
 async def test_a_cut_between_answers_keeps_the_conversation_and_a_question_meanwhile_is_answered(
-    prepared_data: Path, profile: Path
+    data_dir: Path, profile: Path
 ) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+    async with cuttable(data_dir, profile) as (page, proxy):
         await answered(page, FOUNDER, "Ottilie Marsh")
         proxy.down()
         await page.until_text("#notice", "The connection to the server is lost.")
@@ -150,8 +150,8 @@ async def test_a_cut_between_answers_keeps_the_conversation_and_a_question_meanw
         assert await page.evaluate("document.querySelectorAll('.entry.person').length") == 2
 
 
-async def test_a_question_that_was_lost_on_the_way_is_asked_again(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_a_question_that_was_lost_on_the_way_is_asked_again(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         # What the page sends from now on reaches nobody, and it cannot know.
         await page.evaluate("""(() => {
           const send = WebSocket.prototype.send;
@@ -168,10 +168,8 @@ async def test_a_question_that_was_lost_on_the_way_is_asked_again(prepared_data:
         assert await page.evaluate("document.querySelectorAll('.entry.person').length") == 1
 
 
-async def test_an_answer_that_was_stopped_while_the_line_was_dead_stays_stopped(
-    prepared_data: Path, profile: Path
-) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_an_answer_that_was_stopped_while_the_line_was_dead_stays_stopped(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         await page.ask(LONG)
         await page.until(SPEAKING)
         await trio.sleep(0.4)
@@ -193,12 +191,12 @@ async def test_an_answer_that_was_stopped_while_the_line_was_dead_stays_stopped(
 
 
 async def test_words_said_while_the_line_is_dead_are_heard_after_it(
-    prepared_data: Path, profile: Path, tmp_path: Path
+    data_dir: Path, profile: Path, tmp_path: Path
 ) -> None:
     sound = tmp_path / "speech.wav"
     write_wav(sound, [(1.5, False), (1.2, True), (30.0, False)])
     flag = f"--use-file-for-fake-audio-capture={sound}%noloop"
-    async with cuttable(prepared_data, profile, flag) as (page, proxy):
+    async with cuttable(data_dir, profile, flag) as (page, proxy):
         await page.click("#microphone")
         await page.until("document.querySelector('#microphone').ariaPressed === 'true'")
         proxy.down()
@@ -212,8 +210,8 @@ async def test_words_said_while_the_line_is_dead_are_heard_after_it(
         await page.until_text("#log", "You spoke")
 
 
-async def test_what_is_kept_of_the_microphone_is_bounded(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_what_is_kept_of_the_microphone_is_bounded(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         await page.click("#microphone")
         await page.until("document.querySelector('#microphone').ariaPressed === 'true'")
         proxy.down()
@@ -229,8 +227,8 @@ async def test_what_is_kept_of_the_microphone_is_bounded(prepared_data: Path, pr
         assert 9 < kept < 10.7
 
 
-async def test_a_reload_shows_the_conversation_again(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_a_reload_shows_the_conversation_again(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         await answered(page, FOUNDER, "Ottilie Marsh")
         await page.until(QUIET)
         session = (await told(page, "session"))[0]["sessionId"]
@@ -258,9 +256,9 @@ async def test_a_reload_shows_the_conversation_again(prepared_data: Path, profil
         await answered(page, "When does the museum open on Saturday?", "10 am to 6 pm")
 
 
-async def test_a_reload_that_needs_the_key_again_comes_back_with_it(prepared_data: Path, profile: Path) -> None:
+async def test_a_reload_that_needs_the_key_again_comes_back_with_it(data_dir: Path, profile: Path) -> None:
     key = "opensesame-123456"
-    async with serving_on(prepared_data, api_key=Secret(key)) as port, browser(profile) as page:
+    async with serving_on(data_dir, api_key=Secret(key)) as port, browser(profile) as page:
         await page.emulate()
         for _ in range(2):
             await page.open(f"http://localhost:{port}/")
@@ -277,8 +275,8 @@ async def test_a_reload_that_needs_the_key_again_comes_back_with_it(prepared_dat
         assert "new conversation" not in await page.text("#log")
 
 
-async def test_another_knowledge_base_is_another_conversation(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_another_knowledge_base_is_another_conversation(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         await answered(page, FOUNDER, "Ottilie Marsh")
         await page.open(f"http://localhost:{proxy.port}/?kb=liveavatar")
         await page.until("told.session?.length")
@@ -287,14 +285,14 @@ async def test_another_knowledge_base_is_another_conversation(prepared_data: Pat
         assert "Ottilie Marsh" not in await page.text("#log")
 
 
-async def test_a_restarted_server_is_told_from_a_lost_connection(prepared_data: Path, profile: Path) -> None:
+async def test_a_restarted_server_is_told_from_a_lost_connection(data_dir: Path, profile: Path) -> None:
     port = await free_port()
     async with browser(profile) as page:
-        async with killable(prepared_data, port):
+        async with killable(data_dir, port):
             await visit(page, port)
             await answered(page, FOUNDER, "Ottilie Marsh")
         await page.until_text("#notice", "The connection to the server is lost.")
-        async with killable(prepared_data, port):
+        async with killable(data_dir, port):
             await page.until(CONNECTED)
             await page.until_text("#log", "This is a new conversation: the avatar does not remember")
             (anew,) = await told(page, "anew")
@@ -304,10 +302,10 @@ async def test_a_restarted_server_is_told_from_a_lost_connection(prepared_data: 
             await answered(page, "When does the museum open on Saturday?", "10 am to 6 pm")
 
 
-async def test_a_server_that_is_replaced_lets_the_page_finish_and_come_back(prepared_data: Path, profile: Path) -> None:
+async def test_a_server_that_is_replaced_lets_the_page_finish_and_come_back(data_dir: Path, profile: Path) -> None:
     port = await free_port()
     async with browser(profile) as page:
-        async with killable(prepared_data, port) as server:
+        async with killable(data_dir, port) as server:
             await visit(page, port)
             await page.ask(FOUNDER)
             await page.until(SPEAKING)
@@ -320,7 +318,7 @@ async def test_a_server_that_is_replaced_lets_the_page_finish_and_come_back(prep
             assert (await told(page, "answered"))[0]["status"] == "completed"
             with trio.fail_after(10):
                 await server.wait()
-        async with killable(prepared_data, port):
+        async with killable(data_dir, port):
             await page.until("told.anew?.length")
             await page.until(CONNECTED)
             await page.until_text("#log", "This is a new conversation")
@@ -328,8 +326,8 @@ async def test_a_server_that_is_replaced_lets_the_page_finish_and_come_back(prep
             await answered(page, "When does the museum open on Saturday?", "10 am to 6 pm")
 
 
-async def test_another_tab_takes_the_conversation_over(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, _):
+async def test_another_tab_takes_the_conversation_over(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, _):
         await answered(page, FOUNDER, "Ottilie Marsh")
         # As a duplicated tab does: it has a copy of this tab's storage.
         await page.evaluate("""(() => {
@@ -353,8 +351,8 @@ async def test_another_tab_takes_the_conversation_over(prepared_data: Path, prof
         await answered(page, "When does the museum open on Saturday?", "10 am to 6 pm")
 
 
-async def test_the_network_that_is_back_is_tried_at_once(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, proxy):
+async def test_the_network_that_is_back_is_tried_at_once(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, proxy):
         proxy.down()
         await page.until("(told.closed?.at(-1).attempt ?? 0) >= 3", 30)
         proxy.accept()
@@ -374,9 +372,9 @@ async def test_the_network_that_is_back_is_tried_at_once(prepared_data: Path, pr
     ],
 )
 async def test_a_session_that_ends_by_itself_offers_to_start_again(
-    prepared_data: Path, profile: Path, settings: dict[str, float], said: str
+    data_dir: Path, profile: Path, settings: dict[str, float], said: str
 ) -> None:
-    async with cuttable(prepared_data, profile, **settings) as (page, _):
+    async with cuttable(data_dir, profile, **settings) as (page, _):
         await page.until_text("#notice", said, 60)
         assert await page.text("#notice-action") == "Start again"
         assert await page.text("#connection") == "Not connected"
@@ -384,8 +382,8 @@ async def test_a_session_that_ends_by_itself_offers_to_start_again(
         await page.until(CONNECTED)
 
 
-async def test_what_is_played_is_told_regularly_and_never_goes_back(prepared_data: Path, profile: Path) -> None:
-    async with cuttable(prepared_data, profile) as (page, _):
+async def test_what_is_played_is_told_regularly_and_never_goes_back(data_dir: Path, profile: Path) -> None:
+    async with cuttable(data_dir, profile) as (page, _):
         await page.ask(LONG)
         await page.until(SPEAKING)
         await trio.sleep(2.5)

@@ -59,13 +59,11 @@ async def test_passages_titles_and_answers_are_text(tmp_path: Path, profile: Pat
         assert await page.evaluate("document.querySelectorAll('main a[href]').length") == 0
 
 
-async def test_what_is_not_answered_is_said_and_shown_as_text(
-    prepared_data: Path, tmp_path: Path, profile: Path
-) -> None:
+async def test_what_is_not_answered_is_said_and_shown_as_text(data_dir: Path, tmp_path: Path, profile: Path) -> None:
     rules = tmp_path / "rules"
     rules.write_text("the founder\n")
     settings: dict[str, Any] = {"guard_rules": rules, "guard_sentence": SENTENCE, "transcription_model": "w"}
-    async with visiting(prepared_data, profile, **settings) as visit:
+    async with visiting(data_dir, profile, **settings) as visit:
         page = visit.page
         await page.until("page.avatar.connected")
         await page.ask("Who was the founder?")

@@ -73,8 +73,8 @@ async def play(profile: Path, data: Path, rate: int, *steps: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000, 44_100, 48_000])
-async def test_any_rate_becomes_24_khz(prepared_data: Path, profile: Path, rate: int) -> None:
-    async with visiting(prepared_data, profile) as visit:
+async def test_any_rate_becomes_24_khz(data_dir: Path, profile: Path, rate: int) -> None:
+    async with visiting(data_dir, profile) as visit:
         heard = await visit.page.evaluate(f"{CAPTURE}({rate}, 1000)")
         assert heard["sizes"] == [720]
         assert abs(heard["count"] - 36_000) <= 1_500
@@ -87,10 +87,10 @@ async def test_any_rate_becomes_24_khz(prepared_data: Path, profile: Path, rate:
 
 @pytest.mark.parametrize("rate", [24_000, 48_000])
 async def test_what_comes_is_played_without_a_gap_and_counted_to_the_millisecond(
-    prepared_data: Path, profile: Path, rate: int
+    data_dir: Path, profile: Path, rate: int
 ) -> None:
     played = await play(
-        profile, prepared_data, rate,
+        profile, data_dir, rate,
         audio(50, 0, 100), audio(60, 100, 200), {"at": 70, "type": "end", "itemId": "a"},
         audio(80, 300, 300, "b"), {"at": 90, "type": "end", "itemId": "b"},
     )  # fmt: skip
@@ -104,22 +104,20 @@ async def test_what_comes_is_played_without_a_gap_and_counted_to_the_millisecond
     assert max(frame["rms"] for frame in played["frames"]) == pytest.approx(0.259, abs=0.01)
 
 
-async def test_a_short_first_piece_waits_for_more_but_not_for_long(prepared_data: Path, profile: Path) -> None:
-    played = await play(profile, prepared_data, 24_000, audio(100, 0, 20), audio(200, 20, 200))
+async def test_a_short_first_piece_waits_for_more_but_not_for_long(data_dir: Path, profile: Path) -> None:
+    played = await play(profile, data_dir, 24_000, audio(100, 0, 20), audio(200, 20, 200))
     assert 150 <= played["first"] <= 175
 
 
-async def test_a_gap_in_the_supply_does_not_click(prepared_data: Path, profile: Path) -> None:
-    played = await play(profile, prepared_data, 24_000, audio(50, 0, 97), audio(400, 97, 200))
+async def test_a_gap_in_the_supply_does_not_click(data_dir: Path, profile: Path) -> None:
+    played = await play(profile, data_dir, 24_000, audio(50, 0, 97), audio(400, 97, 200))
     assert played["jump"] < 0.06
     assert played["last"] > 590
 
 
-async def test_a_flush_is_silent_within_milliseconds_and_says_what_was_heard(
-    prepared_data: Path, profile: Path
-) -> None:
+async def test_a_flush_is_silent_within_milliseconds_and_says_what_was_heard(data_dir: Path, profile: Path) -> None:
     played = await play(
-        profile, prepared_data, 24_000,
+        profile, data_dir, 24_000,
         audio(50, 0, 500), audio(60, 500, 500, "b"), {"at": 300, "type": "flush", "id": 7}, audio(700, 0, 100, "c"),
         {"at": 710, "type": "end", "itemId": "c"},
     )  # fmt: skip
@@ -135,6 +133,6 @@ async def test_a_flush_is_silent_within_milliseconds_and_says_what_was_heard(
     assert played["last"] == pytest.approx(800, abs=12)
 
 
-async def test_more_than_can_be_held_is_dropped_and_said(prepared_data: Path, profile: Path) -> None:
-    played = await play(profile, prepared_data, 24_000, audio(50, 0, 599_000), audio(60, 0, 2_000), audio(70, 0, 500))
+async def test_more_than_can_be_held_is_dropped_and_said(data_dir: Path, profile: Path) -> None:
+    played = await play(profile, data_dir, 24_000, audio(50, 0, 599_000), audio(60, 0, 2_000), audio(70, 0, 500))
     assert [message["type"] for message in played["messages"]].count("overflow") == 1

@@ -109,9 +109,8 @@ def test_a_number_that_nobody_means_spoils_no_file(folder: Path, capsys: Capture
     assert main(["keys", "revoke", "kiosk"]) == 0
 
 
-def test_a_knowledge_base_that_is_not_there_is_said(prepared_data: Path, tmp_path: Path, capsys: Capture) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "knowledge").symlink_to(prepared_data / "knowledge")
+@pytest.mark.usefixtures("data_dir")
+def test_a_knowledge_base_that_is_not_there_is_said(capsys: Capture) -> None:
     assert main(["keys", "create", "one", "--kb", "museum"]) == 0
     assert capsys.readouterr().err == ""
     assert main(["keys", "create", "two", "--kb", "museum", "--kb", "musuem"]) == 0

@@ -87,12 +87,14 @@ def sentences(text: str) -> list[str]:
 
 async def whole_answer(port: int, capsys: Capture) -> str:
     """What is answered when nothing happens."""
+    # What a server in this process logged at its start went there as well.
+    capsys.readouterr()
     assert await talk(QUESTION, "--kb", "museum", "--url", f"ws://{HOST}:{port}/ws") == 0
     return answer_in(capsys.readouterr().out)
 
 
-async def test_an_answer_survives_cuts_of_the_connection_in_its_middle(prepared_data: Path, capsys: Capture) -> None:
-    async with serving(prepared_data) as server, chaos_proxy(HOST, server.port) as proxy:
+async def test_an_answer_survives_cuts_of_the_connection_in_its_middle(data_dir: Path, capsys: Capture) -> None:
+    async with serving(data_dir) as server, chaos_proxy(HOST, server.port) as proxy:
         whole = await whole_answer(server.port, capsys)
         async with talking(QUESTION, "--kb", "museum", "--url", f"ws://{HOST}:{proxy.port}/ws") as command:
             await command.until(lambda told: len(told.out) > 20)
@@ -108,7 +110,7 @@ async def test_an_answer_survives_cuts_of_the_connection_in_its_middle(prepared_
 
 
 async def test_an_answer_is_finished_though_the_service_behind_the_server_is_killed(
-    prepared_data: Path, capsys: Capture
+    data_dir: Path, capsys: Capture
 ) -> None:
     port = await free_port()
     service = {
@@ -116,7 +118,7 @@ async def test_an_answer_is_finished_though_the_service_behind_the_server_is_kil
         "AZURE_OPENAI_API_KEY": KEY,
         "AZURE_OPENAI_DEPLOYMENT": "any",
     }
-    async with serving_process(prepared_data, **service) as server:
+    async with serving_process(data_dir, **service) as server:
         async with simulator(port) as doomed:
             whole = await whole_answer(server.port, capsys)
             async with talking(QUESTION, "--kb", "museum", "--url", f"ws://{HOST}:{server.port}/ws") as command:
@@ -133,8 +135,8 @@ async def test_an_answer_is_finished_though_the_service_behind_the_server_is_kil
         await server.exited(PATIENCE_S)
 
 
-async def test_a_server_that_restarts_in_an_answer_lets_it_end(prepared_data: Path, capsys: Capture) -> None:
-    async with serving_process(prepared_data) as server:
+async def test_a_server_that_restarts_in_an_answer_lets_it_end(data_dir: Path, capsys: Capture) -> None:
+    async with serving_process(data_dir) as server:
         whole = await whole_answer(server.port, capsys)
         url = f"ws://{HOST}:{server.port}/ws"
         async with talking(QUESTION, "--kb", "museum", "--url", url, "--timeout", "4") as command:

@@ -91,8 +91,8 @@ async def _served(data_dir: Path) -> AsyncIterator[tuple[int, Process]]:
             nursery.cancel_scope.cancel()
 
 
-async def test_the_events_of_every_turn_are_those_of_the_service(prepared_data: Path) -> None:
-    async with _served(prepared_data) as (port, server):
+async def test_the_events_of_every_turn_are_those_of_the_service(data_dir: Path) -> None:
+    async with _served(data_dir) as (port, server):
         direct, through = await _logs(
             f"ws://{HOST}:{port}/openai/v1/realtime?model=gpt-realtime",
             f"ws://{HOST}:{server.port}/v1/realtime?model=gpt-realtime",

@@ -67,8 +67,8 @@ def words(response: Json) -> str:
     return "".join(part["transcript"] for item in response["output"] for part in item["content"])
 
 
-async def test_a_typed_question(prepared_data: Path) -> None:
-    async with connected(prepared_data, voice="sage", modalities=["audio", "text"], temperature=0.7) as client:
+async def test_a_typed_question(data_dir: Path) -> None:
+    async with connected(data_dir, voice="sage", modalities=["audio", "text"], temperature=0.7) as client:
         await client.type("Who founded the museum?")
         await client.send("response.create")
         response = await done(client)
@@ -81,8 +81,8 @@ async def test_a_typed_question(prepared_data: Path) -> None:
         assert client.of("error") == []
 
 
-async def test_a_written_answer(prepared_data: Path) -> None:
-    async with connected(prepared_data) as client:
+async def test_a_written_answer(data_dir: Path) -> None:
+    async with connected(data_dir) as client:
         await client.type("Who founded the museum?")
         await client.send("response.create", response={"modalities": ["text"], "max_response_output_tokens": 900})
         response = await done(client)
@@ -91,9 +91,9 @@ async def test_a_written_answer(prepared_data: Path) -> None:
         assert response["output"][0]["content"] == [{"type": "text", "text": said}]
 
 
-async def test_a_spoken_question(prepared_data: Path) -> None:
+async def test_a_spoken_question(data_dir: Path) -> None:
     async with connected(
-        prepared_data,
+        data_dir,
         VOICERAG,
         turn_detection={"type": "server_vad", "silence_duration_ms": 300},
         input_audio_transcription={"model": "whisper-1"},
@@ -105,8 +105,8 @@ async def test_a_spoken_question(prepared_data: Path) -> None:
         assert client.of("error") == []
 
 
-async def test_push_to_talk(prepared_data: Path) -> None:
-    async with connected(prepared_data, turn_detection={"type": "none"}) as client:
+async def test_push_to_talk(data_dir: Path) -> None:
+    async with connected(data_dir, turn_detection={"type": "none"}) as client:
         assert client.of("session.updated")[-1]["session"]["turn_detection"] is None
         await client.speak(tone(800))
         await client.send("input_audio_buffer.commit")
@@ -117,8 +117,8 @@ async def test_push_to_talk(prepared_data: Path) -> None:
         assert came_in_order(client, ["input_audio_buffer.committed", "conversation.item.created", *ANSWER])
 
 
-async def test_a_tool_of_the_clients_own(prepared_data: Path) -> None:
-    async with connected(prepared_data, tools=[WEATHER], tool_choice="auto") as client:
+async def test_a_tool_of_the_clients_own(data_dir: Path) -> None:
+    async with connected(data_dir, tools=[WEATHER], tool_choice="auto") as client:
         await client.type("What is the weather in Paris?")
         await client.send("response.create")
         (call,) = (await done(client))["output"]
@@ -138,8 +138,8 @@ async def test_a_tool_of_the_clients_own(prepared_data: Path) -> None:
         assert kinds == ["message", "function_call", "function_call_output", "message"]
 
 
-async def test_an_interruption(prepared_data: Path) -> None:
-    async with connected(prepared_data, turn_detection={"type": "server_vad", "silence_duration_ms": 300}) as client:
+async def test_an_interruption(data_dir: Path) -> None:
+    async with connected(data_dir, turn_detection={"type": "server_vad", "silence_duration_ms": 300}) as client:
         await client.type("Tell me everything about the history of the building.")
         await client.send("response.create")
         item_id = (await client.until("response.audio.delta", PATIENCE_S))["item_id"]
@@ -153,8 +153,8 @@ async def test_an_interruption(prepared_data: Path) -> None:
         assert (await done(client))["status"] == "completed"
 
 
-async def test_a_cancelled_answer(prepared_data: Path) -> None:
-    async with connected(prepared_data) as client:
+async def test_a_cancelled_answer(data_dir: Path) -> None:
+    async with connected(data_dir) as client:
         await client.type("Tell me everything about the history of the building.")
         await client.send("response.create")
         await client.until("response.created")
@@ -164,8 +164,8 @@ async def test_a_cancelled_answer(prepared_data: Path) -> None:
         assert response["status_details"]["reason"] == "client_cancelled"
 
 
-async def test_errors_of_the_service_name_what_the_client_wrote(prepared_data: Path) -> None:
-    async with connected(prepared_data) as client:
+async def test_errors_of_the_service_name_what_the_client_wrote(data_dir: Path) -> None:
+    async with connected(data_dir) as client:
         for session, param in (
             ({"turn_detection": {"type": "server_vad", "threshold": 7}}, "session.turn_detection.threshold"),
             ({"turn_detection": {"type": "server_vad", "foo": 7}}, "session.turn_detection.foo"),
@@ -182,8 +182,8 @@ async def test_errors_of_the_service_name_what_the_client_wrote(prepared_data: P
         assert "transcription session" in error["message"]
 
 
-async def test_what_voicerags_page_sends_and_needs(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server, server.client(VOICERAG) as client:
+async def test_what_voicerags_page_sends_and_needs(data_dir: Path) -> None:
+    async with serving(data_dir) as server, server.client(VOICERAG) as client:
         # The page does not wait for anything, and sends a piece of sound every 100 ms.
         await client.send("session.update", session={"turn_detection": {"type": "server_vad"}})
         await client.send("input_audio_buffer.append", audio="AAAA" * 1200)
@@ -202,8 +202,8 @@ async def test_what_voicerags_page_sends_and_needs(prepared_data: Path) -> None:
         assert client.of("error") == []
 
 
-async def test_the_azure_class_of_the_openai_package_speaks_ga_on_the_dated_path(prepared_data: Path) -> None:
-    async with serving(prepared_data) as server, server.opened(AZURE) as client:
+async def test_the_azure_class_of_the_openai_package_speaks_ga_on_the_dated_path(data_dir: Path) -> None:
+    async with serving(data_dir) as server, server.opened(AZURE) as client:
         shown = await client.update(audio={"output": {"voice": "sage"}})
         assert shown["audio"]["output"]["voice"] == "sage"
         response = await client.respond("Who founded the museum?")

@@ -89,12 +89,12 @@ audio = { input = 32, output = 64 }
 
 
 @pytest.mark.slow
-async def test_a_server_feeds_every_metric_that_needs_no_fault(prepared_data: Path, tmp_path: Path) -> None:
+async def test_a_server_feeds_every_metric_that_needs_no_fault(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(PRICES)
     problems: list[str] = []
     own_prices = read_prices(tmp_path / "prices.toml", problems)
     assert problems == []
-    async with serving(prepared_data, own_prices=own_prices) as server:
+    async with serving(data_dir, own_prices=own_prices) as server:
         async with server.opened() as client:
             await client.type("Who founded the museum?")
             await client.send("response.create")
@@ -136,12 +136,12 @@ async def ended(server: Running) -> dict[tuple[str, ...], float]:
 
 
 @pytest.mark.slow
-async def test_with_credentials_this_machine_needs_one_too(prepared_data: Path) -> None:
-    async with serving(prepared_data, api_key=Secret(KEY)) as server:
+async def test_with_credentials_this_machine_needs_one_too(data_dir: Path) -> None:
+    async with serving(data_dir, api_key=Secret(KEY)) as server:
         assert (await server.get("/metrics"))[0] == 401
         assert (await server.get("/metrics", Authorization="Bearer wrong"))[0] == 401
         assert (await server.get("/metrics", Authorization=f"Bearer {KEY}"))[0] == 200
-    async with serving(prepared_data) as server:
+    async with serving(data_dir) as server:
         assert (await server.get("/metrics"))[0] == 200
         assert (await server.get("/metrics", X_Forwarded_For="10.0.0.1"))[0] == 403
         assert (await server.get("/metrics", Host="evil.example"))[0] == 403
