@@ -61,7 +61,7 @@ class Running:
             message_queue_size=10_000,
             max_message_size=2**26,
             connect_timeout=PATIENCE_S,
-            disconnect_timeout=2,
+            disconnect_timeout=PATIENCE_S,
         ) as websocket:
             client = Client(websocket)
             first = INIT if init is None and path.startswith("/ws") else init

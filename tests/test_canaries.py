@@ -81,8 +81,8 @@ class Seen:
 
 @pytest.fixture
 def data(data_dir: Path, tmp_path: Path) -> Path:
-    """A folder of this test's own: without a database the records stay in it."""
-    return Path(shutil.copytree(data_dir, tmp_path / "data"))
+    """A data folder that is searched at the end: it has its own copy of the knowledge bases, too."""
+    return Path(shutil.copytree(data_dir, tmp_path / "copy"))
 
 
 @asynccontextmanager
